@@ -1,0 +1,63 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// State is what is kept of one account between logins. All of it changes in
+// one compare-and-swap, so that a step is never spent without its failure
+// counters being reset, or the other way round. The zero State is that of an
+// account that has never been seen.
+type State struct {
+	Tokens   []TokenState     // one per key the account has had, the one used last first
+	Failures uint32           // in a row, from all sources
+	Sources  []SourceFailures // the ones seen last first
+}
+
+// TokenState is what is kept of one key.
+type TokenState struct {
+	ID    TokenID
+	Floor int64   // this step and all before it count as spent
+	Spent []Spent // above Floor, ascending by step, no step twice
+}
+
+// TokenID tells keys apart without giving one away: see [Key.ID].
+type TokenID [8]byte
+
+// Spent is a step that was accepted.
+type Spent struct {
+	Step int64
+	At   time.Time // whole milliseconds, UTC
+	By   string    // the client that asked, for the reason of a later refusal
+}
+
+// SourceFailures counts the failures in a row from one source.
+type SourceFailures struct {
+	Source string
+	Count  uint32
+	Last   time.Time // whole milliseconds, UTC
+}
+
+// Version tells one stored State from the next. Only stores look inside; 0
+// means that there is none.
+type Version uint64
+
+// ErrConflict is returned by [Store].CompareAndSwap when the State has changed
+// since it was loaded. Nothing was written then.
+var ErrConflict = errors.New("state has changed meanwhile")
+
+// Store keeps the State of each account. All methods may be called at once.
+type Store interface {
+	// Load returns the State of id, or the zero State and Version 0 where
+	// there is none.
+	Load(ctx context.Context, id string) (State, Version, error)
+
+	// CompareAndSwap writes next if the stored Version is still old, and
+	// returns nil only when next is on disk (or on a quorum). Of two calls
+	// with one old, on any server, at most one returns nil. A conflict
+	// returns an error wrapping ErrConflict; any other error means that
+	// nobody can tell whether next was written.
+	CompareAndSwap(ctx context.Context, id string, old Version, next State) error
+}
