@@ -1,0 +1,106 @@
+package verifier
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind is what a [Reason] is about. New kinds are added at the end only.
+type Kind int
+
+// The kinds of reason.
+const (
+	None          Kind = iota
+	NotEnrolled        // nobody with that name has a key
+	Unusable           // enrolled, but the entry cannot be used; Cause says why
+	Locked             // too many failures: until Until, or for good if that is zero
+	WrongCode          // digits were typed that are no code of this key
+	NoCode             // nothing typed looks like a code
+	OutOfStep          // the code of a step that is not accepted now; Offset says how far
+	Replayed           // a spent step
+	WrongPassword      // the code was right and is not spent; Cause says more
+	NoPassword         // nothing was typed but the code, which was right and is not spent
+)
+
+var kinds = [...]string{"none", "not enrolled", "unusable", "locked", "code wrong", "no code", "out of step",
+	"replayed", "password wrong", "no password"}
+
+// String returns the kind in a few words that never change, for metrics.
+func (k Kind) String() string { return kinds[k] }
+
+// Reason says why somebody was not let in. It is for the log and for admins,
+// never for the person or machine that asked.
+type Reason struct {
+	Kind     Kind
+	Ago      time.Duration // Replayed: since the step was spent; negative if unknown
+	By       string        // Replayed: the client that had it accepted
+	Offset   time.Duration // OutOfStep: positive if the device is ahead of the server
+	Until    time.Time     // Locked
+	Failures int           // Locked: in a row
+	Digits   int           // NoCode: how many were looked for
+	Cause    string        // Unusable, WrongPassword
+}
+
+// String returns the reason as a log line has it, with its number.
+func (r Reason) String() string {
+	switch r.Kind {
+	case None:
+		return ""
+	case Unusable:
+		return "enrolment unusable: " + r.Cause
+	case Locked:
+		return r.locked()
+	case NoCode:
+		return fmt.Sprintf("no code of %d digits in what was typed", r.Digits)
+	case OutOfStep:
+		return "out of step: device is " + ahead(r.Offset)
+	case Replayed:
+		return r.replayed()
+	case WrongPassword:
+		return "password wrong, code right and not spent" + inBrackets(r.Cause)
+	case NoPassword:
+		return "no password typed, code right and not spent"
+	}
+	return r.Kind.String()
+}
+
+func (r Reason) locked() string {
+	if r.Until.IsZero() {
+		return fmt.Sprintf("locked after %d failures in a row, until an admin unlocks", r.Failures)
+	}
+	return fmt.Sprintf("locked until %s after %d failures in a row", r.Until.Format(time.TimeOnly), r.Failures)
+}
+
+func (r Reason) replayed() string {
+	if r.Ago < 0 {
+		return "replayed (an old code)"
+	}
+	return fmt.Sprintf("replayed (%s ago, by %s)", Words(r.Ago), r.By)
+}
+
+func ahead(offset time.Duration) string {
+	if offset < 0 {
+		return Words(-offset) + " behind"
+	}
+	return Words(offset) + " ahead"
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// Words returns d as people say it: "40 s", "7 min 30 s", "3 h 5 min".
+func Words(d time.Duration) string {
+	d = d.Round(time.Second)
+	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case h > 0:
+		return fmt.Sprintf("%d h %d min", h, m)
+	case m > 0:
+		return fmt.Sprintf("%d min %d s", m, s)
+	}
+	return fmt.Sprintf("%d s", s)
+}
