@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Listen creates the socket at path, for root and the group (empty for the
+// group of the process). A socket that nobody answers any more is replaced; one
+// that somebody does answer is an error.
+func Listen(path, group string) (net.Listener, error) {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("listen on %s: another server answers there", path)
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := restrict(path, group); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("listen on %s: there is something that is no socket", path)
+	}
+	return os.Remove(path)
+}
+
+// restrict narrows the socket's mode, which Listen makes by the umask. Connecting
+// needs the write permission (unix(7)).
+func restrict(path, group string) error {
+	if err := os.Chmod(path, 0o660); err != nil {
+		return err
+	}
+	if group == "" {
+		return nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return fmt.Errorf("group of %s: %w", path, err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return fmt.Errorf("group of %s: %w", path, err)
+	}
+	return os.Chown(path, -1, gid)
+}
+
+// NewServer returns a server for u that logs each change it makes, with the
+// user ID of the process that asked.
+func NewServer(u Users, log *slog.Logger) *http.Server {
+	h := handler{u, log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/users", h.list)
+	mux.HandleFunc("GET /v1/users/{name}", h.show)
+	mux.HandleFunc("POST /v1/users/{name}/unlock", h.unlock)
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ConnContext:       withPeer,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+type handler struct {
+	users Users
+	log   *slog.Logger
+}
+
+func (h handler) list(w http.ResponseWriter, r *http.Request) {
+	users, err := h.users.List(r.Context())
+	respond(w, users, err)
+}
+
+func (h handler) show(w http.ResponseWriter, r *http.Request) {
+	u, err := h.users.Show(r.Context(), r.PathValue("name"))
+	respond(w, u, err)
+}
+
+func (h handler) unlock(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	n, err := h.users.Unlock(r.Context(), name)
+	h.log.Info("admin action", "action", "unlock", "user", name, "failures", n, "uid", peer(r.Context()), "err", err)
+	respond(w, unlocked{n}, err)
+}
+
+type unlocked struct {
+	Failures int `json:"failures"`
+}
+
+type failure struct {
+	Error string `json:"error"`
+}
+
+func respond(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case errors.Is(err, ErrNoUser):
+		w.WriteHeader(http.StatusNotFound)
+		v = failure{err.Error()}
+	case err != nil:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		v = failure{err.Error()}
+	}
+	json.NewEncoder(w).Encode(v)
+}
+
+type peerKey struct{}
+
+func peer(ctx context.Context) int {
+	uid, ok := ctx.Value(peerKey{}).(int)
+	if !ok {
+		return -1
+	}
+	return uid
+}
