@@ -29,6 +29,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"lockstep/internal/opaque"
@@ -111,14 +112,13 @@ type Decision struct {
 	Offset  time.Duration // Accepted: how far the device's step is from the server's
 }
 
-// Verifier decides. [New] makes one; MaxFailures may be set
-// before it is used. It is safe for concurrent use.
+// Verifier decides. [New] makes one. It is safe for concurrent use.
 type Verifier struct {
-	Directory   Directory
-	Store       Store
-	Now         func() time.Time
-	MaxFailures int // in a row, before an account locks; 0 means DefaultMaxFailures
+	Directory Directory
+	Store     Store
+	Now       func() time.Time
 
+	most   atomic.Int64 // failures in a row
 	locks  locks
 	wrong  wrongInputs
 	decoys decoys
@@ -128,6 +128,7 @@ type Verifier struct {
 // New returns a Verifier that asks d and s.
 func New(d Directory, s Store, now func() time.Time) *Verifier {
 	v := &Verifier{Directory: d, Store: s, Now: now}
+	v.SetMaxFailures(DefaultMaxFailures)
 	v.wrong.init()
 	v.decoys.init(now)
 	key := make([]byte, 20)
@@ -432,9 +433,9 @@ func (a attempt) load(ctx context.Context) (State, Version, error) {
 	return s, version, nil
 }
 
-func (v *Verifier) maxFailures() int {
-	if v.MaxFailures == 0 {
-		return DefaultMaxFailures
-	}
-	return v.MaxFailures
-}
+// SetMaxFailures sets after how many failures in a row an account locks until
+// an admin unlocks it. Without it that is DefaultMaxFailures. It may be called
+// at any time.
+func (v *Verifier) SetMaxFailures(n int) { v.most.Store(int64(n)) }
+
+func (v *Verifier) maxFailures() int { return int(v.most.Load()) }
