@@ -1,0 +1,87 @@
+// Package store defines what every store of Lockstep can do, and how the State
+// of an account becomes bytes.
+//
+// A store keeps one [verifier.State] per account: which steps are spent, and
+// how many logins have failed. Package bolt keeps them in a file; package
+// storetest holds every store to the same suite.
+//
+// # What a store promises
+//
+//   - A nil from CompareAndSwap or Delete means that the change survives
+//     kill -9 and power loss.
+//   - Of two CompareAndSwap with the same Version at most one returns nil.
+//   - A record that cannot be read is an error, and never an empty State: an
+//     empty State would make every spent code good again.
+//
+// It does not promise secrecy: nothing in a State is a key, a code or a
+// password, but it does say who logged in when, and from where.
+//
+// Ids come from the network in the end and are hostile: any bytes, of any
+// length. What is read back from disk is taken for damaged until it has proved
+// otherwise.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"lockstep/verifier"
+)
+
+// Store keeps the State of each account, and what an operator needs beside it.
+// All methods may be called at once. After Close they return an error wrapping
+// [ErrClosed].
+type Store interface {
+	verifier.Store
+
+	// List calls each for every account, in ascending order of id, bytewise,
+	// and stops at the first error of each, which it returns. What changes
+	// meanwhile may or may not be seen. each may call the store.
+	//
+	// Records that cannot be read are left out; the rest is listed, and then
+	// List returns an error that says which.
+	List(ctx context.Context, each func(id string, s verifier.State) error) error
+
+	// Delete forgets id; it is no error if there is none. Codes that were
+	// spent are good again afterwards for as long as they are in the window,
+	// so a key must not outlive its record.
+	Delete(ctx context.Context, id string) error
+
+	// Check reports whether the store can be written, and is meant to be
+	// asked often. While writes succeed it costs nothing. After one has failed
+	// it tries a small durable write, at most one a second, and returns the
+	// last error until that write succeeds.
+	Check(ctx context.Context) error
+
+	// Close finishes what was begun, and frees the store for another process.
+	// It may be called more than once.
+	Close() error
+}
+
+var (
+	// ErrClosed is returned by every method of a store that is closed.
+	ErrClosed = errors.New("store is closed")
+
+	// ErrBusy is returned at once, with nothing written, when too many writes
+	// wait already.
+	ErrBusy = errors.New("too many writes are waiting")
+)
+
+// Limits that every store keeps to, so that a State that one takes fits the
+// others.
+const (
+	MaxID     = 1024    // bytes of an id
+	MaxRecord = 1 << 20 // bytes of an encoded State
+)
+
+// CheckID returns an error unless id has 1 to MaxID bytes.
+func CheckID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("account id is empty")
+	case len(id) > MaxID:
+		return fmt.Errorf("account id has %d bytes, more than %d", len(id), MaxID)
+	}
+	return nil
+}
