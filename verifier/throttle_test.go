@@ -197,6 +197,30 @@ func TestUnknownNamesLockLikeOthers(t *testing.T) {
 	}
 }
 
+// Other spellings of a name lock together, as they do for a name that is
+// somebody's.
+func TestUnknownNamesLockInEverySpelling(t *testing.T) {
+	w := newWorld(t)
+	for i, name := range []string{"nobody", "Nobody", "NOBODY", "nObody"} {
+		d, err := w.Verify(t.Context(), Request{User: name, Typed: opaque.Text(fmt.Sprintf("x%d/000000", i)), Source: "s"})
+		if err != nil || (d.Reason.Kind == Locked) != (i >= freeFailures) {
+			t.Errorf("%s: %q, %v", name, d.Reason, err)
+		}
+	}
+}
+
+func TestOneSourceIsRememberedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.fail("first", 0)
+	for i := range 20 {
+		w.now = w.now.Add(10 * time.Minute)
+		w.fail("second", i)
+	}
+	if s := w.mem.states["id-1"].Sources; len(s) != 2 || s[0].Count != 20 || s[1].Count != 1 {
+		t.Errorf("sources %+v", s)
+	}
+}
+
 func TestClockPutBackHoldsNobodyUpForLong(t *testing.T) {
 	w := newWorld(t)
 	for i := range 12 {

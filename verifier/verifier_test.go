@@ -33,7 +33,7 @@ func (d *directory) Account(name string) (Account, error) {
 		return Account{}, d.lookupErr
 	}
 	if name != d.account.Name {
-		return Account{}, &AccountError{Kind: NotEnrolled}
+		return Account{Name: strings.ToLower(name)}, &AccountError{Kind: NotEnrolled}
 	}
 	return d.account, nil
 }
