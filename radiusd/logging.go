@@ -1,0 +1,102 @@
+package radiusd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// clean makes a text from the network fit for a log line: at most 253 octets,
+// and nothing in it that a terminal would act on.
+func clean[T string | []byte](hostile T) string {
+	s := string(hostile[:min(len(hostile), 253)])
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// warn logs now and then, so that strangers cannot fill the disk.
+func (s *Server) warn(o occasion, args ...any) {
+	if s.warnings.now(o, s.now()) {
+		s.log.Warn(o.what, args...)
+	}
+}
+
+func (s *Server) warnClient(in incoming, what, hint string) {
+	s.warn(occasion{what: what, client: in.client.Name},
+		"client", in.client.Name, "src", in.from.addr, "id", in.packet.Identifier(), "hint", hint)
+}
+
+func (s *Server) warnUnknown(in incoming) {
+	addr := unmap(in.from.addr).Addr()
+	if s.unknown.now(occasion{addr: addr}, in.received) {
+		s.log.Warn("unknown client, packet dropped", "src", in.from.addr, "code", in.packet.Code())
+	}
+}
+
+// debugHeader logs what may be seen of a packet: no values.
+func (s *Server) debugHeader(in incoming) {
+	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	var types []int
+	for t := range in.packet.Attributes() {
+		types = append(types, int(t))
+	}
+	s.log.Debug("packet", "client", in.client.Name, "src", in.from.addr, "code", in.packet.Code(),
+		"id", in.packet.Identifier(), "length", len(in.packet), "attributes", fmt.Sprint(types))
+}
+
+func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
+	s.log.Info("decision", append(j.facts(a.User),
+		"result", a.Outcome, "reason", clean(a.Reason), "took", took)...)
+}
+
+// facts says which request a log line is about. user is the name that it was
+// decided for, or empty.
+func (j *job) facts(user string) []any {
+	a, _ := parseAccess(j.packet)
+	if user == "" {
+		user = string(a.userName)
+	}
+	facts := []any{"q", j.q, "client", j.client.Name, "src", j.from.addr, "id", j.packet.Identifier(), "user", clean(user)}
+	if a.nasID != nil {
+		facts = append(facts, "nas", clean(a.nasID))
+	}
+	if a.callingStationID != nil {
+		facts = append(facts, "calling", clean(a.callingStationID))
+	}
+	return facts
+}
+
+// survive is deferred: it logs a panic and lets the server live. The value of
+// the panic is shown only if it is the runtime's; others could hold a secret.
+func (s *Server) survive(what string, j *job) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	s.counters.drop(dropPanic)
+	err, ok := v.(runtime.Error)
+	if !ok {
+		err = panicked{v}
+	}
+	facts := []any{"err", err, "stack", string(debug.Stack())}
+	if j != nil {
+		facts = append(j.facts(""), facts...)
+	}
+	s.log.Error(what, facts...)
+}
+
+type panicked struct{ value any }
+
+func (p panicked) RuntimeError() {}
+func (p panicked) Error() string { return fmt.Sprintf("panic with a %T", p.value) }

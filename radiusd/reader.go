@@ -1,0 +1,188 @@
+package radiusd
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	layeh "layeh.com/radius"
+
+	"lockstep/internal/radius"
+)
+
+// port is what a connection is for.
+type port int
+
+const (
+	authPort port = iota
+	acctPort
+)
+
+// incoming is a packet from a client, not yet authenticated. It lives in the
+// reader's buffers.
+type incoming struct {
+	packet   radius.Packet
+	client   *knownClient
+	from     peer
+	received time.Time
+}
+
+const (
+	readPause     = 10 * time.Millisecond
+	mostReadFails = 100 // in a row, so about a second
+)
+
+func (s *Server) serve(conn net.PacketConn, p port) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	socket, err := s.addSocket(conn)
+	if err != nil {
+		return err
+	}
+	defer s.readers.Done()
+	// What exceeds the buffer is padding, or makes the packet malformed.
+	buffer, oob := make([]byte, radius.MaxLen), make([]byte, oobLen)
+	for failed := 0; ; {
+		n, from, err := socket.read(buffer, oob)
+		switch {
+		case err == nil:
+			failed = 0
+			s.receive(buffer[:n], from, p)
+		case s.isClosed():
+			return nil
+		case errors.Is(err, net.ErrClosed) || failed == mostReadFails:
+			return err
+		default:
+			failed++
+			s.counters.add(readErrors)
+			s.warn(occasion{what: "cannot read"}, "err", err)
+			select { // or an error that stays would take a whole processor
+			case <-time.After(readPause):
+			case <-s.base.Done():
+			}
+		}
+	}
+}
+
+// receive does all that can be done without waiting. What must wait goes to
+// the workers.
+func (s *Server) receive(datagram []byte, from peer, p port) {
+	defer s.survive("panic while a packet was read, packet dropped", nil)
+	packet, err := radius.Check(datagram)
+	if err != nil {
+		s.counters.drop(dropMalformed)
+		s.log.Debug("packet dropped", "src", from.addr, "reason", err)
+		return
+	}
+	in := incoming{packet, s.clients.Load().lookup(from.addr.Addr()), from, s.now()}
+	if in.client == nil {
+		s.counters.drop(dropUnknownClient)
+		s.warnUnknown(in)
+		return
+	}
+	s.debugHeader(in)
+	switch code := packet.Code(); {
+	case code == layeh.CodeStatusServer:
+		s.status(in, p)
+	case code == layeh.CodeAccessRequest && p == authPort:
+		s.accessRequest(in)
+	case code == layeh.CodeAccountingRequest && p == acctPort:
+		s.accounting(in)
+	default:
+		s.counters.drop(dropUnknownCode)
+	}
+}
+
+func (s *Server) accessRequest(in incoming) {
+	s.counters.add(accessRequests)
+	a, err := parseAccess(in.packet)
+	if err != nil {
+		s.counters.drop(dropMalformed)
+		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr, "reason", err)
+		return
+	}
+	// Before any state is touched: a forged packet must not displace a reply.
+	signed, ok := s.authentic(in, a)
+	if !ok {
+		return
+	}
+	key := requestKey{in.from.socket.id, unmap(in.from.addr), in.packet.Identifier()}
+	found, e, reply := s.dedupe.begin(key, in.packet.Authenticator(), in.received)
+	switch found {
+	case dupNew:
+		s.enqueue(in, a, e, signed)
+	case dupPending:
+		s.counters.drop(dropPending)
+	case dupAnswered:
+		s.counters.add(dupAccessRequests)
+		s.send(in.from, reply)
+	case dupFull:
+		s.counters.drop(dropCacheFull)
+		s.warn(occasion{what: "too many requests to remember, packets dropped"})
+	}
+}
+
+// authentic applies the rules for Message-Authenticator. signed says that the
+// request had one; not ok, that it has been dropped.
+func (s *Server) authentic(in incoming, a access) (signed, ok bool) {
+	err := in.packet.VerifyMessageAuthenticator(in.client.Secret.Reveal())
+	switch {
+	case err == nil:
+		return true, true
+	case errors.Is(err, radius.ErrBadMessageAuthenticator):
+		s.badMessageAuthenticator(in)
+	case in.client.RequireMessageAuthenticator:
+		s.noMessageAuthenticator(in, "switch Message-Authenticator on at the client; "+
+			"or set require_message_authenticator = false for it here, which lets an attacker on the path forge logins")
+	case a.proxyState:
+		// The attack needs an attribute that the server repeats in its reply
+		// (CVE-2024-3596).
+		s.noMessageAuthenticator(in, "requests with Proxy-State need one: switch Message-Authenticator on at the client or proxy")
+	case a.eap:
+		s.noMessageAuthenticator(in, "requests with EAP-Message need one (RFC 3579, section 3.2); set this client to PAP")
+	default:
+		return false, true
+	}
+	return false, false
+}
+
+func (s *Server) badMessageAuthenticator(in incoming) {
+	s.counters.drop(dropBadMessageAuthenticator)
+	s.warnClient(in, "Message-Authenticator does not verify, packet dropped",
+		"the shared secret of this client is probably wrong, here or there")
+}
+
+func (s *Server) noMessageAuthenticator(in incoming, hint string) {
+	s.counters.drop(dropNoMessageAuthenticator)
+	s.warnClient(in, "no Message-Authenticator, packet dropped", hint)
+}
+
+// enqueue hands a new request to the workers. A State that can be opened shows
+// that a person has already waited once: such requests go first.
+func (s *Server) enqueue(in incoming, a access, e *entry, signed bool) {
+	j := &job{
+		incoming: in,
+		q:        s.q.Add(1),
+		entry:    e,
+		signed:   signed,
+	}
+	j.packet = append(radius.Packet(nil), in.packet...)
+	j.from = in.from.clone()
+	queue := s.fresh
+	if a.state != nil {
+		j.state, j.stateErr = s.sealer.open(in.client.Name, string(a.userName), a.state, in.received)
+		if j.stateErr == nil {
+			queue = s.challenged
+		}
+	}
+	s.inflight.Add(1)
+	select {
+	case queue <- j:
+	default:
+		s.inflight.Done()
+		s.dedupe.forget(e)
+		s.counters.drop(dropQueueFull)
+		s.warn(occasion{what: "too many requests waiting, packets dropped"})
+	}
+}

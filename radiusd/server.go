@@ -1,0 +1,189 @@
+package radiusd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lockstep/internal/opaque"
+)
+
+// ErrServerClosed is returned by Serve and ServeAccounting after Shutdown.
+var ErrServerClosed = errors.New("RADIUS server is shut down")
+
+// Server answers RADIUS requests. Its fields are set before the first Serve
+// and not changed afterwards. All methods may be called at once. The zero
+// Server works, and knows no clients.
+type Server struct {
+	Log *slog.Logger     // default: none
+	Now func() time.Time // default time.Now
+
+	// StateKey, 32 octets, seals what an Access-Challenge keeps. Servers that
+	// share it can finish each other's challenges. Empty means a key of this
+	// Server alone.
+	StateKey opaque.Bytes
+
+	// Ready returns nil if logins can be decided. Otherwise Status-Server gets
+	// no answer, so that clients turn to another server. It is called while
+	// packets wait and must not block. Nil means always ready.
+	Ready func() error
+
+	Workers        int           // logins decided at once; default 64
+	Queue          int           // requests that may wait for a worker, fresh and challenged ones each; default 1024
+	Deadline       time.Duration // of one request, from its arrival; default 5 s
+	Duplicates     int           // requests and replies remembered; default 65536
+	DelayedRejects int           // default 16384
+
+	once     sync.Once
+	startErr error
+	log      *slog.Logger
+	now      func() time.Time
+	clients  atomic.Pointer[clientTable]
+	counters counters
+	q        atomic.Uint64
+	sealer   *stateSealer
+	states   *stateSet
+	dedupe   *dedupe
+	warnings *sometimes // about clients
+	unknown  *sometimes // about sources that are no clients
+
+	fresh, challenged chan *job
+	delayed           atomic.Int64 // rejects that wait for their time
+	inflight          sync.WaitGroup
+	readers           sync.WaitGroup
+	base              context.Context // ends when nothing more is to be decided
+	quit              context.CancelFunc
+
+	mu      sync.Mutex // guards those below
+	closed  bool
+	sockets []*socket
+}
+
+// SetClients replaces the clients, also while the server runs. A request goes
+// by the clients of the time when it came. An error means that nothing changed.
+func (s *Server) SetClients(clients []Client) error {
+	table, err := newClientTable(clients)
+	if err != nil {
+		return err
+	}
+	s.clients.Store(table)
+	return nil
+}
+
+// Serve answers Access-Request and Status-Server on conn until Shutdown, when
+// it returns nil, or until conn fails. It may be called for several
+// connections. Shutdown closes conn; wait for it to return.
+func (s *Server) Serve(conn net.PacketConn) error { return s.serve(conn, authPort) }
+
+// ServeAccounting is like Serve, for Accounting-Request and Status-Server.
+// What accounting says is acknowledged and not kept: some clients treat a
+// login as failed without that.
+func (s *Server) ServeAccounting(conn net.PacketConn) error { return s.serve(conn, acctPort) }
+
+// Shutdown stops reading, finishes what has been read, rejects that wait
+// included, and then closes the connections. If ctx ends first, what is left
+// is dropped, and the error is ctx's.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	sockets := s.close()
+	for _, socket := range sockets {
+		socket.SetReadDeadline(time.Unix(1, 0))
+	}
+	done := make(chan struct{})
+	go func() {
+		s.readers.Wait()
+		s.inflight.Wait() // only readers and work in flight add to it
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("shut down RADIUS server: %w", context.Cause(ctx))
+	}
+	s.quit()
+	for _, socket := range sockets {
+		socket.Close()
+	}
+	return err
+}
+
+func (s *Server) close() []*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.sockets
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *Server) addSocket(conn net.PacketConn) (*socket, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrServerClosed
+	}
+	socket := newSocket(conn, uint64(len(s.sockets)))
+	s.sockets = append(s.sockets, socket)
+	s.readers.Add(1)
+	return socket, nil
+}
+
+// start fills in the defaults and starts the workers, once.
+func (s *Server) start() error {
+	s.once.Do(func() { s.startErr = s.init() })
+	return s.startErr
+}
+
+func (s *Server) init() (err error) {
+	if s.sealer, err = newStateSealer(s.StateKey.Reveal()); err != nil {
+		return err
+	}
+	s.log, s.now = s.Log, s.Now
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	duplicates := orDefault(s.Duplicates, 1<<16)
+	s.dedupe = newDedupe(duplicates)
+	s.states = newStateSet(duplicates)
+	s.warnings = newSometimes(time.Minute, 1<<14)
+	s.unknown = newSometimes(time.Minute, 1<<10)
+	queue := orDefault(s.Queue, 1024)
+	s.fresh, s.challenged = make(chan *job, queue), make(chan *job, queue)
+	s.base, s.quit = context.WithCancel(context.Background())
+	for range orDefault(s.Workers, 64) {
+		go s.worker()
+	}
+	return nil
+}
+
+func orDefault[T int | time.Duration](v, fallback T) T {
+	if v > 0 {
+		return v
+	}
+	return fallback
+}
+
+func (s *Server) deadline() time.Duration { return orDefault(s.Deadline, 5*time.Second) }
+
+func (s *Server) mostDelayed() int64 { return int64(orDefault(s.DelayedRejects, 1<<14)) }
+
+// unmap returns the address that a client is known by: IPv4 in IPv6 is IPv4.
+func unmap(addr netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}

@@ -1,0 +1,237 @@
+package radiusd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+
+	"lockstep/internal/radius"
+)
+
+// job is a new Access-Request on its way to a decision. It has memory of its
+// own.
+type job struct {
+	incoming
+	q      uint64
+	entry  *entry
+	signed bool // it had a Message-Authenticator, which was right
+
+	state    openState // valid if there is a State and stateErr is nil
+	stateErr error
+}
+
+func (s *Server) worker() {
+	for {
+		j := s.next()
+		if j == nil {
+			return
+		}
+		s.work(j)
+		s.inflight.Done()
+	}
+}
+
+// next waits for a request, those with a State first. It returns nil when the
+// server has stopped.
+func (s *Server) next() *job {
+	select {
+	case j := <-s.challenged:
+		return j
+	default:
+	}
+	select {
+	case j := <-s.challenged:
+		return j
+	case j := <-s.fresh:
+		return j
+	case <-s.base.Done():
+		return nil
+	}
+}
+
+// silence is an error that means: no reply, for a reason that is nobody's
+// fault. The counter says which.
+type silence counter
+
+func (s silence) Error() string { return counterNames[s] }
+
+// work decides a request and sees to it that its entry in the duplicate cache
+// does not stay pending.
+func (s *Server) work(j *job) {
+	answered := false
+	defer func() {
+		if !answered {
+			s.dedupe.forget(j.entry) // a retransmission is new work
+		}
+	}()
+	defer s.survive("panic while deciding, no reply sent", j)
+
+	if !s.dedupe.wanted(j.entry) {
+		s.counters.drop(dropSuperseded) // before it could spend a code in vain
+		return
+	}
+	age := s.now().Sub(j.received)
+	if age >= s.deadline() {
+		s.counters.drop(dropTooOld)
+		s.warn(occasion{what: "requests waited too long, packets dropped"})
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.base, s.deadline()-age)
+	defer cancel()
+	a, err := s.decide(ctx, j)
+	var reply radius.Packet
+	if err == nil {
+		reply, err = s.reply(j, a)
+	}
+	took := s.now().Sub(j.received)
+	var quiet silence
+	switch {
+	case errors.As(err, &quiet):
+		s.counters.drop(counter(quiet))
+		s.log.Debug("packet dropped", append(j.facts(a.User), "reason", quiet)...)
+	case err != nil:
+		s.counters.drop(dropCannotDecide)
+		s.log.Error("cannot decide, no reply sent", append(j.facts(a.User), "err", err, "took", took)...)
+	default:
+		s.logDecision(j, a, took)
+		answered = s.answer(j, a.Outcome, reply)
+	}
+}
+
+// decide returns the Authenticator's answer, or its own where there is nothing
+// to ask. An error means that no reply may be sent.
+func (s *Server) decide(ctx context.Context, j *job) (Answer, error) {
+	r, refusal := s.request(j)
+	if refusal != "" {
+		return Answer{Outcome: Reject, Reason: refusal}, nil
+	}
+	if !r.Challenged {
+		return authenticate(ctx, r)
+	}
+	switch s.states.take(j.state.id, s.now()) {
+	case stateSpent:
+		return Answer{Outcome: Reject, Reason: "the State was used before"}, nil
+	case stateTaken:
+		return Answer{}, silence(dropStateInUse)
+	case stateFull:
+		return Answer{}, silence(dropStateFull)
+	}
+	decided := false
+	defer func() {
+		if decided {
+			s.states.spend(j.state.id, s.now())
+		} else {
+			s.states.release(j.state.id) // also after a panic
+		}
+	}()
+	a, err := authenticate(ctx, r)
+	decided = err == nil
+	return a, err
+}
+
+// authenticate asks, and takes as an error what is no answer.
+func authenticate(ctx context.Context, r *Request) (Answer, error) {
+	a, err := r.Client.Auth.Authenticate(ctx, r)
+	switch {
+	case err != nil:
+		return a, err
+	case a.Outcome != Accept && a.Outcome != Reject && a.Outcome != Challenge:
+		return a, errors.New("the authenticator gave no outcome")
+	case a.Outcome == Challenge && !r.Client.Challenge:
+		return a, errors.New("the authenticator wants to challenge a client that cannot be challenged")
+	}
+	return a, nil
+}
+
+// reply builds the packet for an answer. It carries what RFC 2865, section
+// 5.44, allows for its code.
+func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
+	var attributes []radius.Attribute
+	code := codes[a.Outcome]
+	if a.Outcome == Challenge {
+		user, _ := j.packet.Lookup(rfc2865.UserName_Type)
+		state, err := s.sealer.seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL))
+		if err != nil {
+			return nil, err
+		}
+		if a.Message == "" {
+			a.Message = "Code: "
+		}
+		attributes = append(attributes, radius.Attribute{Type: rfc2865.State_Type, Value: state})
+	}
+	if a.Message != "" {
+		attributes = append(attributes, radius.Attribute{Type: rfc2865.ReplyMessage_Type, Value: cut(a.Message)})
+	}
+	if a.Outcome == Challenge {
+		// A code may be seen as it is typed; it is over by the time that
+		// somebody has read it.
+		echo := layeh.NewInteger(uint32(rfc2869.Prompt_Value_Echo))
+		attributes = append(attributes, radius.Attribute{Type: rfc2869.Prompt_Type, Value: echo})
+	}
+	reply, left, err := radius.NewReply(code, j.packet, j.client.Secret.Reveal(), attributes...)
+	if err == nil && a.Outcome == Challenge && len(attributes)-left < 2 {
+		err = errors.New("no room for State beside Proxy-State")
+	}
+	return reply, err
+}
+
+var codes = map[Outcome]radius.Code{
+	Accept:    layeh.CodeAccessAccept,
+	Reject:    layeh.CodeAccessReject,
+	Challenge: layeh.CodeAccessChallenge,
+}
+
+// answer sends a reply now, or a reject when its time has come. It reports
+// whether it has taken over the request's entry.
+func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
+	if outcome != Reject {
+		s.deliver(j, outcome, reply)
+		return true
+	}
+	wait := j.client.RejectDelay - s.now().Sub(j.received)
+	if wait <= 0 {
+		s.deliver(j, outcome, reply)
+		return true
+	}
+	if s.delayed.Add(1) > s.mostDelayed() {
+		s.delayed.Add(-1)
+		s.counters.drop(dropRejectsFull)
+		s.warn(occasion{what: "too many rejects waiting, replies dropped"})
+		return false
+	}
+	s.inflight.Add(1)
+	time.AfterFunc(wait, func() {
+		defer s.inflight.Done()
+		defer s.delayed.Add(-1)
+		s.deliver(j, outcome, reply)
+	})
+	return true
+}
+
+func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet) {
+	// Before it is sent: the client may use the Identifier again at once.
+	if !s.dedupe.finish(j.entry, reply, s.now()) {
+		s.counters.drop(dropSuperseded)
+		return
+	}
+	switch outcome {
+	case Accept:
+		s.counters.add(accessAccepts)
+	case Reject:
+		s.counters.add(accessRejects)
+	case Challenge:
+		s.counters.add(accessChallenges)
+	}
+	s.send(j.from, reply)
+}
+
+func (s *Server) send(to peer, reply radius.Packet) {
+	if err := to.write(reply); err != nil {
+		s.counters.add(sendErrors)
+		s.warn(occasion{what: "cannot send a reply"}, "src", to.addr, "err", err)
+	}
+}
