@@ -1,0 +1,39 @@
+package config
+
+func readStore(t *table) Store {
+	if t.text("engine", "") == "etcd" {
+		t.fault("engine", `etcd is not supported by this version; want "bolt"`)
+	}
+	c := Store{
+		Engine:    t.oneOf("engine", "bolt"),
+		Path:      t.doc.absolute(t.text("path", "/var/lib/lockstep/state.db")),
+		Endpoints: t.list("endpoints"),
+	}
+	if c.Path == "" {
+		t.fault("path", `required; for example "/var/lib/lockstep/state.db"`)
+	}
+	return c
+}
+
+// maxSocketPath is what sun_path has room for besides its NUL; unix(7).
+const maxSocketPath = 107
+
+func readAdmin(t *table) Admin {
+	c := Admin{
+		Socket: t.doc.absolute(t.text("socket", "/run/lockstep/admin.sock")),
+		Group:  t.text("group", ""),
+	}
+	if len(c.Socket) > maxSocketPath {
+		t.fault("socket", "the path is longer than a socket's can be, %d octets", maxSocketPath)
+	}
+	return c
+}
+
+func readLog(t *table) Log {
+	var c Log
+	level := t.oneOf("level", "info", "debug", "warn", "error")
+	// A level that cannot be read has its fault already.
+	_ = c.Level.UnmarshalText([]byte(level))
+	c.Format = t.oneOf("format", "text", "json")
+	return c
+}

@@ -1,0 +1,32 @@
+package config
+
+import "fmt"
+
+// shortSecret is the length in octets up to which a RADIUS secret is short.
+// RFC 2865, section 3, prefers 16 and more; those up to 12 can be searched for
+// by whoever sees one packet.
+const shortSecret = 12
+
+// Warnings returns what c allows although it is risky, a sentence each, nil if
+// nothing. It names clients and servers and shows no secrets.
+func (c *Config) Warnings() (warnings []string) {
+	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	for _, url := range c.Directory.clear() {
+		warn("directory %s gets passwords in the clear (insecure = true)", url)
+	}
+	if len(c.Store.Endpoints) > 0 {
+		warn("store.endpoints is not used with engine = %q", c.Store.Engine)
+	}
+	for _, client := range c.Radius.Clients {
+		if client.Address.Bits() == 0 {
+			warn("client %q: address %s lets the whole world ask", client.Name, client.Address)
+		}
+		if n := client.Secret.Len(); n <= shortSecret {
+			warn("client %q: the secret has %d octets only and can be guessed; use 16 or more", client.Name, n)
+		}
+		if !client.RequireMessageAuthenticator {
+			warn("client %q does not require Message-Authenticator: an attacker on the path can turn a refusal into a login (CVE-2024-3596)", client.Name)
+		}
+	}
+	return warnings
+}
