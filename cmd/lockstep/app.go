@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/term"
+
+	"lockstep/config"
+	"lockstep/internal/opaque"
+)
+
+const defaultConfig = "/etc/lockstep/lockstep.toml"
+
+// app is the program's way to the outside.
+type app struct {
+	in       io.Reader
+	lines    *bufio.Reader
+	out, err io.Writer
+}
+
+func newApp(in io.Reader, out, err io.Writer) *app {
+	return &app{in, bufio.NewReader(in), out, err}
+}
+
+// failure is an error with the exit status that it leads to.
+type failure struct {
+	status int
+	err    error // nil: all has been said
+	hint   string
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return ""
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+func usagef(format string, args ...any) error {
+	return &failure{status: statusUsage, err: fmt.Errorf(format, args...)}
+}
+
+// no ends the program with status 1; what there was to say has been printed.
+func no() error { return &failure{status: statusNo} }
+
+// report prints err for a person and returns the exit status.
+func (a *app) report(err error) int {
+	var (
+		f      *failure
+		faults config.Faults
+	)
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.Is(err, flag.ErrHelp):
+		return statusOK
+	case errors.As(err, &faults):
+		// Bare, so that editors jump to the place.
+		for _, fault := range faults {
+			fmt.Fprintln(a.err, fault)
+		}
+		return statusUsage
+	case !errors.As(err, &f):
+		f = &failure{status: statusError, err: err}
+	}
+	if f.err != nil {
+		fmt.Fprintf(a.err, "lockstep: error: %v\n", err)
+	}
+	if f.hint != "" {
+		fmt.Fprintf(a.err, "lockstep: hint: %s\n", f.hint)
+	}
+	return f.status
+}
+
+// flags returns a flag set that reports its faults as ours. usage is what the
+// help shows above the options.
+func (a *app) flags(name, usage string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {
+		fmt.Fprintf(a.out, "Usage:\n    lockstep %s\n", usage)
+		fs.SetOutput(a.out)
+		fs.PrintDefaults()
+		fs.SetOutput(io.Discard)
+	}
+	return fs
+}
+
+// parse reads args into fs, and checks that so many arguments are left.
+func parse(fs *flag.FlagSet, args []string, want int) error {
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usagef("%s: %v", fs.Name(), err)
+	}
+	switch n := fs.NArg(); {
+	case n < want:
+		return usagef("%s: want the name of a user", fs.Name())
+	case n > want:
+		return usagef("%s: %q is one argument too many; options come first", fs.Name(), fs.Arg(want))
+	}
+	return nil
+}
+
+// ask prints prompt and reads a line. A password is not echoed on a terminal.
+// The prompt goes to stderr, so that stdout holds results alone.
+func (a *app) ask(prompt string, echo bool) (opaque.Bytes, error) {
+	f, isFile := a.in.(*os.File)
+	if isFile && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(a.err, prompt)
+		if !echo {
+			line, err := term.ReadPassword(int(f.Fd()))
+			fmt.Fprintln(a.err)
+			return opaque.Of(line), err
+		}
+	}
+	line, err := a.lines.ReadBytes('\n')
+	if err != nil && (err != io.EOF || len(line) == 0) {
+		return opaque.Bytes{}, fmt.Errorf("read the answer to %q: %w", strings.TrimSpace(prompt), err)
+	}
+	line = []byte(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))
+	return opaque.Of(line), nil
+}
+
+// terminal reports whether results are read by a person.
+func (a *app) terminal() bool {
+	f, ok := a.out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (a *app) version([]string) error {
+	version, revision := "unknown", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	fmt.Fprintf(a.out, "lockstep %s%s\n", version, revision)
+	return nil
+}

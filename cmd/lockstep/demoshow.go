@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	layeh "layeh.com/radius"
+
+	"lockstep/internal/opaque"
+	"lockstep/internal/radius"
+)
+
+// introduce prints who there is and how to log in by hand. Nothing of alice's
+// is used by the show that follows, so that what is printed here stays good.
+func (d *demonstration) introduce() error {
+	fmt.Fprintf(d.out, "Two people, in %s:\n", filepath.Join(d.dir, "directory.ldif"))
+	for _, p := range []person{d.alice, d.bob} {
+		fmt.Fprintf(d.out, "  %-6s password %-12s code now %-9s (%s, %d digits)\n", p.name, p.password, p.code(0), p.key.Algorithm, p.key.Digits)
+	}
+	fmt.Fprintf(d.out, "\nalice's key, for an authenticator app:\n")
+	if err := d.present(d.alice.name, d.alice.key, "Lockstep demo"); err != nil {
+		return err
+	}
+	until := d.alice.key.Start(d.alice.key.Step(time.Now()) + 2).Local().Format(time.TimeOnly)
+	fmt.Fprintf(d.out, `
+Log in as alice from another terminal, with the password, the code, or both in one:
+  %s login -server %s -secret-file %s alice
+or with FreeRADIUS's client (this code is good until %s):
+  echo 'User-Name = alice, User-Password = %s%s, Message-Authenticator = 0x00' | radclient -x %s auth %s
+
+`, os.Args[0], d.addr, filepath.Join(d.dir, "secret"), until, d.alice.password, d.alice.code(0), d.addr, d.secret)
+	return nil
+}
+
+// showAll goes through what the server promises, as an appliance over UDP, and
+// returns whether all of it held.
+func (d *demonstration) showAll(ctx context.Context) bool {
+	fmt.Fprintln(d.out, "Now bob logs in:")
+	held := d.challenge(ctx)
+	code := d.bob.code(0)
+	held = d.show(ctx, "password and code", d.bob.password+code, layeh.CodeAccessAccept, "") && held
+	held = d.show(ctx, "the same code again", d.bob.password+code, layeh.CodeAccessReject, "replayed") && held
+	code = d.bob.code(1)
+	held = d.show(ctx, "a new code with a wrong password", "wrong"+code, layeh.CodeAccessReject, "code right and not spent") && held
+	return d.show(ctx, "that code with the right password", d.bob.password+code, layeh.CodeAccessAccept, "") && held
+}
+
+// challenge types the password, and the code when asked for it.
+func (d *demonstration) challenge(ctx context.Context) bool {
+	first, err := d.exchange(ctx, d.bob.password, nil)
+	if err != nil || first.Code != layeh.CodeAccessChallenge {
+		return d.told("password alone", first, err, false)
+	}
+	d.told(fmt.Sprintf("password alone; the server asks %q", strings.TrimSpace(first.ReplyMessage)), first, nil, true)
+	second, err := d.exchange(ctx, d.bob.code(-1), first.State)
+	return d.told("the code", second, err, err == nil && second.Code == layeh.CodeAccessAccept)
+}
+
+// show sends typed and prints whether the answer, and its reason in the log,
+// are what they should be.
+func (d *demonstration) show(ctx context.Context, what, typed string, want layeh.Code, reason string) bool {
+	reply, err := d.exchange(ctx, typed, nil)
+	return d.told(what, reply, err, err == nil && reply.Code == want && strings.Contains(d.log.reason(), reason))
+}
+
+func (d *demonstration) told(what string, reply *radius.Reply, err error, held bool) bool {
+	mark, answer := "ok  ", fmt.Sprint(err)
+	if !held {
+		mark = "FAIL"
+	}
+	if err == nil {
+		answer = reply.Code.String()
+	}
+	if reason := d.log.reason(); err == nil && reason != "" && reply.Code == layeh.CodeAccessReject {
+		answer += ": " + reason
+	}
+	fmt.Fprintf(d.out, "  %s %-48s %s\n", mark, what, answer)
+	return held
+}
+
+func (d *demonstration) exchange(ctx context.Context, typed string, state []byte) (*radius.Reply, error) {
+	c := &radius.Client{Server: d.addr.String(), Secret: opaque.Text(d.secret), RequireMessageAuthenticator: true}
+	return c.Exchange(ctx, radius.AccessRequest{UserName: d.bob.name, Password: opaque.Text(typed), State: state, NASIdentifier: "demo"})
+}
+
+// reasonLog is the demo's log: warnings and errors go to the terminal, and the
+// reason of the last decision is kept, because no reply carries it.
+type reasonLog struct {
+	slog.Handler
+	mu   sync.Mutex // guards last
+	last string
+}
+
+func newReasonLog(w io.Writer) *reasonLog {
+	return &reasonLog{Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})}
+}
+
+// Enabled implements [slog.Handler]: decisions are wanted too.
+func (l *reasonLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+// Handle implements [slog.Handler].
+func (l *reasonLog) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "decision" {
+		l.mu.Lock()
+		l.last = ""
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "reason" {
+				l.last = a.Value.String()
+			}
+			return true
+		})
+		l.mu.Unlock()
+	}
+	if r.Level < slog.LevelWarn {
+		return nil
+	}
+	return l.Handler.Handle(ctx, r)
+}
+
+func (l *reasonLog) reason() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}

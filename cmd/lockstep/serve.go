@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/config"
+	"lockstep/internal/server"
+)
+
+// shutdownTime bounds how long a stop waits for what is in flight: a login may
+// take five seconds, and its rejection one more.
+const shutdownTime = 8 * time.Second
+
+func (a *app) serve(args []string) error {
+	fs := a.flags("serve", "serve [-config FILE]\n\nAnswers RADIUS requests until SIGTERM or SIGINT. SIGHUP reads the configuration again;\na broken one changes nothing.\n")
+	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
+	if err := parse(fs, args, 0); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		return err
+	}
+	if err := noCoreDumps(); err != nil {
+		return err
+	}
+	level := &slog.LevelVar{}
+	log := a.logger(cfg, level)
+	warn(log, cfg)
+
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	s, err := server.Start(cfg, log)
+	if err != nil {
+		return &failure{status: statusError, err: err, hint: startHint(err)}
+	}
+	notify(log, "READY=1")
+	return a.wait(s, log, level, *path, signals)
+}
+
+// wait serves until a signal or a failure ends it.
+func (a *app) wait(s *server.Server, log *slog.Logger, level *slog.LevelVar, path string, signals <-chan os.Signal) error {
+	for {
+		select {
+		case err := <-s.Failed():
+			return errors.Join(err, stop(s, log))
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				log.Info("stopping", "signal", sig.String())
+				return stop(s, log)
+			}
+			notifyReloading(log)
+			reload(s, log, level, path)
+			notify(log, "READY=1")
+		}
+	}
+}
+
+func reload(s *server.Server, log *slog.Logger, level *slog.LevelVar, path string) {
+	cfg, err := config.Load(path)
+	if err == nil {
+		err = s.Reload(cfg)
+	}
+	var faults config.Faults
+	switch {
+	case errors.As(err, &faults):
+		for _, f := range faults {
+			log.Error("configuration is wrong, the old one goes on", "err", f.String())
+		}
+	case err != nil:
+		log.Error("configuration is not taken, the old one goes on", "err", err)
+	default:
+		level.Set(cfg.Log.Level)
+		warn(log, cfg)
+		log.Info("configuration reloaded")
+	}
+}
+
+func stop(s *server.Server, log *slog.Logger) error {
+	notify(log, "STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	err := s.Shutdown(ctx)
+	log.Info("stopped", "err", err)
+	return err
+}
+
+func (a *app) logger(cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+	level.Set(cfg.Log.Level)
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, options))
+	}
+	return slog.New(slog.NewTextHandler(a.err, options))
+}
+
+func warn(log *slog.Logger, cfg *config.Config) {
+	for _, w := range cfg.Warnings() {
+		log.Warn("configuration is weak", "why", w)
+	}
+}
+
+func startHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program has that port; \"ss -lunp\" shows which"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this machine has that address; see \"listen\" in the configuration"
+	case errors.Is(err, syscall.EACCES):
+		return "is it started as the right user?"
+	}
+	return ""
+}
+
+// noCoreDumps keeps keys and passwords from being written to disk by a crash,
+// and from being read through ptrace by another process of the same user.
+func noCoreDumps() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("switch core dumps off: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("switch core dumps off: %w", err)
+	}
+	return nil
+}

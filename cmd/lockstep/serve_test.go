@@ -1,0 +1,519 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+
+	"lockstep/internal/opaque"
+	"lockstep/internal/radius"
+	"lockstep/internal/testenv"
+	"lockstep/ldapsync/userpassword"
+	"lockstep/verifier"
+)
+
+// ldifDirectory is the [directory] table for people.ldif.
+const ldifDirectory = "[directory]\nurl = [\"ldif:people.ldif\"]"
+
+func ldifSite(t *testing.T, people ...user) *site {
+	t.Helper()
+	return newSite(t, ldifDirectory, map[string]string{"people.ldif": ldifText(t, people...)})
+}
+
+func ldifText(t *testing.T, people ...user) string {
+	t.Helper()
+	var text strings.Builder
+	for _, u := range people {
+		hash, err := userpassword.New([]byte(u.password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "dn: uid=%s,dc=example,dc=org\nuid: %s\nuserPassword: %s\noathSecret: %s\n\n", u.name, u.name, hash, u.base32())
+	}
+	return text.String()
+}
+
+func TestEveryWayToType(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	digits := newUser("digits")
+	digits.password += "123456"
+	s := ldifSite(t, alice, digits)
+
+	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
+	s.must(plainClient, "alice", alice.password+alice.code(0), reject)
+	s.must(plainClient, "ALICE", alice.code(1)+alice.password, accept)
+	s.must(separatorClient, "alice", alice.password+","+alice.code(-1), accept)
+	s.must(plainClient, "alice", alice.password, reject)
+	s.must(plainClient, "digits", digits.password+digits.code(0), accept)
+	s.must(plainClient, "digits", digits.code(1)+digits.password, accept)
+	s.must(codeClient, "digits", digits.code(-1), accept)
+	s.must(strangerClient, "alice", alice.password+alice.code(0), silence)
+}
+
+func TestChallengeOverRadclient(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice, digits := newUser("alice"), newUser("digits")
+	digits.password += "123456"
+	s := ldifSite(t, alice, digits)
+	answer := func(first testenv.RadclientReply, from string, u user, code, want string) {
+		t.Helper()
+		if len(first.Attributes["State"]) != 1 || len(first.Attributes["Reply-Message"]) != 1 {
+			t.Fatalf("challenge without State or Reply-Message: %s", first.Output)
+		}
+		if r := s.radclient(from, u.name, code, "State = "+first.Attributes["State"][0]); r.Code != want {
+			t.Errorf("%s answers the challenge: %q, want %q\n%s", u.name, r.Code, want, s.log.tail())
+		}
+	}
+	first := s.must(challengeClient, "alice", alice.password, challenge)
+	answer(first, challengeClient, alice, alice.code(0), accept)
+	answer(first, challengeClient, alice, alice.code(1), reject) // a State is good once
+	answer(s.must(challengeClient, "digits", digits.password, challenge), challengeClient, digits, digits.code(0), accept)
+	answer(s.must(challengeClient, "alice", "wrong", challenge), challengeClient, alice, alice.code(1), reject)
+	answer(s.must(challengeClient, "nobody", "wrong", challenge), challengeClient, user{name: "nobody"}, "123456", reject)
+
+	first = s.must(challengeClient, "alice", alice.password, challenge)
+	answer(first, challengeClient, digits, digits.code(1), reject) // somebody else's
+	answer(first, plainClient, alice, alice.code(1), reject)       // another client's
+	answer(first, challengeClient, alice, alice.code(1), accept)   // still good
+	s.must(challengeClient, "digits", digits.password+digits.code(-1), accept)
+}
+
+// The same packet again gets the same octets, and spends nothing.
+func TestSamePacketTwice(t *testing.T) {
+	t.Parallel()
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	packet := s.packet(alice.name, alice.password+alice.code(0))
+	conn := s.dial()
+	first, second := s.exchange(conn, packet), s.exchange(conn, packet)
+	if first == nil || layeh.Code(first[0]) != layeh.CodeAccessAccept || !bytes.Equal(first, second) {
+		t.Errorf("first reply %x, second %x", first, second)
+	}
+	if n := strings.Count(s.log.String(), "msg=decision"); n != 1 {
+		t.Errorf("%d decisions, want 1", n)
+	}
+	other := s.exchange(s.dial(), packet) // from another port it is another request
+	if other == nil || layeh.Code(other[0]) != layeh.CodeAccessReject {
+		t.Errorf("from another port: %x", other)
+	}
+}
+
+func (s *site) packet(name, typed string) radius.Packet {
+	s.t.Helper()
+	p, err := radius.NewRequest(layeh.CodeAccessRequest, []byte(s.secret), []byte(typed),
+		radius.Attribute{Type: rfc2865.UserName_Type, Value: []byte(name)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+func (s *site) dial() net.Conn {
+	s.t.Helper()
+	conn, err := net.Dial("udp4", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// exchange returns the reply, or nil after some seconds of silence.
+func (s *site) exchange(conn net.Conn, packet radius.Packet) []byte {
+	conn.Write(packet)
+	conn.SetReadDeadline(time.Now().Add(4 * time.Second))
+	reply := make([]byte, radius.MaxLen)
+	n, err := conn.Read(reply)
+	if err != nil {
+		return nil
+	}
+	return reply[:n]
+}
+
+func TestOneCodeFromManyClientsAtOnce(t *testing.T) {
+	t.Parallel()
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	typed := alice.password + alice.code(0)
+	var accepts, rejects atomic.Int32
+	var wg sync.WaitGroup
+	for range 30 {
+		conn, packet := s.dial(), s.packet(alice.name, typed)
+		wg.Go(func() {
+			switch reply := s.exchange(conn, packet); {
+			case reply == nil:
+			case layeh.Code(reply[0]) == layeh.CodeAccessAccept:
+				accepts.Add(1)
+			default:
+				rejects.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if accepts.Load() != 1 || rejects.Load() != 29 {
+		t.Errorf("%d accepts and %d rejects of 30, want 1 and 29", accepts.Load(), rejects.Load())
+	}
+}
+
+// After kill -9 in the middle of everything, no code that was accepted before
+// is accepted again.
+func TestKillNineForgetsNoCode(t *testing.T) {
+	t.Parallel()
+	var people []user
+	for i := range 40 {
+		people = append(people, newUser(fmt.Sprintf("user%d", i)))
+	}
+	s := ldifSite(t, people...)
+	people[0].code(0) // not at the end of a step
+	type login struct{ name, typed string }
+	var mu sync.Mutex
+	var accepted []login
+	var wg sync.WaitGroup
+	enough := make(chan struct{})
+	for _, u := range people {
+		conn := s.dial()
+		wg.Go(func() {
+			for _, offset := range []int64{0, 1} {
+				code, _ := u.key.Code(u.key.Step(time.Now()) + offset)
+				reply := s.exchange(conn, s.packet(u.name, u.password+code))
+				if reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessAccept {
+					return
+				}
+				mu.Lock()
+				accepted = append(accepted, login{u.name, u.password + code})
+				if len(accepted) == 20 {
+					close(enough)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	<-enough
+	s.end(s.cmd, syscall.SIGKILL)
+	wg.Wait()
+	s.start()
+	for _, l := range accepted {
+		conn, packet := s.dial(), s.packet(l.name, l.typed)
+		wg.Go(func() {
+			if reply := s.exchange(conn, packet); reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessReject {
+				t.Errorf("%s: the code accepted before kill -9 gets %x afterwards", l.name, reply)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d codes accepted before kill -9", len(accepted))
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice, bob := newUser("alice"), newUser("bob")
+	s := ldifSite(t, alice)
+	good, err := os.ReadFile(filepath.Join(s.dir, "lockstep.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// A broken configuration changes nothing, and the log says what is wrong.
+	s.write("lockstep.toml", "[directory]\ncolour = 1\n")
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.eventually("the fault in the log", func() bool {
+		return strings.Contains(s.log.String(), "lockstep.toml:2: directory.colour: no such setting")
+	})
+	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
+
+	// A good one takes effect: another client, another directory.
+	s.write("others.ldif", ldifText(t, bob))
+	text := strings.Replace(string(good), "people.ldif", "others.ldif", 1)
+	s.write("lockstep.toml", strings.Replace(text, `"127.0.0.4"`, `"127.0.0.9"`, 1))
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.eventually("the reload", func() bool { return strings.Contains(s.log.String(), "reloaded directory in use") })
+	s.must(strangerClient, "bob", bob.code(0), accept)
+	s.must(codeClient, "bob", bob.code(1), silence)
+	s.must(plainClient, "alice", alice.password+alice.code(1), reject)
+
+	// The file itself is followed without a signal, and a broken one is not taken.
+	s.write("others.ldif", ldifText(t, alice, bob))
+	s.eventually("alice to be enrolled", func() bool {
+		out, err := s.user("show", "alice")
+		return err == nil && strings.Contains(out, "alice")
+	})
+	s.write("others.ldif", "dn: uid=x\nno colon here\n")
+	s.eventually("the fault in the log", func() bool { return strings.Contains(s.log.String(), "others.ldif:2") })
+	s.must(plainClient, "bob", bob.password+bob.code(1), accept)
+}
+
+func TestStopAnswersWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	got := make(chan []byte, 1)
+	conn := s.dial()
+	go func() { got <- s.exchange(conn, s.packet(alice.name, "wrong")) }()
+	s.eventually("the decision", func() bool { return strings.Contains(s.log.String(), "msg=decision") })
+	if err := s.end(s.cmd, syscall.SIGTERM); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if reply := <-got; reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessReject {
+		t.Errorf("the delayed reject did not come: %x", reply)
+	}
+}
+
+func TestWrongSecret(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	right := s.secret
+	s.secret = "another secret, of 24 octets or more"
+	s.must(plainClient, "alice", alice.password+alice.code(0), silence)
+	s.secret = right
+	if !strings.Contains(s.log.String(), "shared secret") {
+		t.Errorf("the log does not say so:\n%s", s.log.tail())
+	}
+	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
+	if out, err := s.user("show", "alice"); err != nil || !strings.Contains(out, "0 in a row") {
+		t.Errorf("counted against the user: %s, %v", out, err)
+	}
+}
+
+func TestLockAndUnlock(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	s := newSite(t, ldifDirectory+"\n[verifier]\nmax_failures = 5", map[string]string{"people.ldif": ldifText(t, alice)})
+	for i := range 5 {
+		s.radclient(plainClient, "alice", fmt.Sprintf("x%d/000000", i), fmt.Sprintf("Calling-Station-Id = %q", fmt.Sprint("home", i)))
+	}
+	s.must(plainClient, "alice", alice.password+alice.code(0), reject)
+	if out, _ := s.user("list"); !strings.Contains(out, "locked after 5 failures") {
+		t.Errorf("list says: %s", out)
+	}
+	if out, err := s.user("unlock", "alice"); err != nil || !strings.Contains(out, "5 failures forgotten") {
+		t.Errorf("unlock says: %s, %v", out, err)
+	}
+	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
+	if out, err := s.user("show", "alice"); err != nil || !strings.Contains(out, "by plain") {
+		t.Errorf("show says: %s, %v", out, err)
+	}
+}
+
+// Nothing secret is in anything that the server writes, at debug level, in any
+// of the usual encodings.
+func TestNothingSecretIsWritten(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	codes := []string{alice.code(0), alice.code(1), alice.code(-1)}
+	s.must(plainClient, "alice", alice.password+codes[0], accept)
+	s.must(plainClient, "alice", alice.password+codes[0], reject)
+	s.must(plainClient, "alice", "wrong-"+alice.password+codes[1], reject)
+	s.must(challengeClient, "alice", alice.password, challenge)
+	s.radclient(plainClient, "alice\nuser=root result=accept", alice.password+codes[2])
+	s.radclient(plainClient, strings.Repeat("a", 253), alice.password+codes[2])
+	s.user("show", "alice")
+	s.write("people.ldif", ldifText(t, alice)+"dn: uid=x,dc=example,dc=org\nuserPassword: "+alice.password+"\nuid: x\noathSecret: "+alice.base32()+"\n")
+	s.eventually("the refused file", func() bool { return strings.Contains(s.log.String(), "people.ldif:") })
+	s.end(s.cmd, syscall.SIGTERM)
+
+	state, err := os.ReadFile(filepath.Join(s.dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := s.log.String() + string(state)
+	if !strings.Contains(written, "msg=decision") {
+		t.Fatal("nothing was logged")
+	}
+	if strings.Contains(s.log.String(), "\nuser=root") {
+		t.Error("a user name made a log line of its own")
+	}
+	for what, secret := range map[string]string{"password": alice.password, "key": string(alice.key.Bytes.Reveal()), "base32 key": alice.base32(),
+		"code": codes[0], "unused code": codes[1], "third code": codes[2], "shared secret": s.secret} {
+		for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)*4/3-1], fmt.Sprint([]byte(secret))} {
+			if strings.Contains(strings.ToLower(written), strings.ToLower(form)) {
+				t.Errorf("the %s is in what was written, as %q", what, form)
+			}
+		}
+	}
+}
+
+func TestOverlongAndOddNames(t *testing.T) {
+	t.Parallel()
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	conn := s.dial()
+	for _, name := range []string{strings.Repeat("a", 253), "\xff\xfe", "a\x00b", "a\nb", "*", ")(uid=*", "alice\u202e", " "} {
+		if reply := s.exchange(conn, s.packet(name, alice.password+alice.code(0))); reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessReject {
+			t.Errorf("name %q: %x, want a reject", name, reply)
+		}
+	}
+	if reply := s.exchange(conn, s.packet(" Ａｌｉｃｅ ", alice.password+alice.code(0))); reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessAccept {
+		t.Errorf("full-width name: %x", reply)
+	}
+}
+
+// A disk that fills up lets nobody in and says nothing on the wire; when there
+// is room again, all goes on.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to mount a small disk")
+	}
+	alice := newUser("alice")
+	one := ldifText(t, alice)
+	text := one
+	for i := range 500 { // all with alice's password and key
+		text += strings.ReplaceAll(one, "alice", fmt.Sprint("user", i))
+	}
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
+	s := &site{t: t, dir: t.TempDir(), addr: freeAddr(t), secret: "a secret of 24 octets or more", log: &syncBuffer{}}
+	s.write("secret", s.secret)
+	s.write("people.ldif", text)
+	s.write("lockstep.toml", strings.NewReplacer(`"state.db"`, fmt.Sprintf("%q", filepath.Join(disk, "state.db")), "300ms", "0s").
+		Replace(fmt.Sprintf(siteTOML, ldifDirectory, s.addr)))
+	s.start()
+	login := func(name, typed string) string {
+		reply := s.exchange(s.dial(), s.packet(name, typed))
+		if reply == nil {
+			return silence
+		}
+		return layeh.Code(reply[0]).String()
+	}
+	spent := alice.password + alice.code(0)
+	if got := login("alice", spent); got != accept {
+		t.Fatalf("before: %q\n%s", got, s.log.tail())
+	}
+	filler := filepath.Join(disk, "filler")
+	os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as far as it goes
+	silent := false
+	for i := 0; i < 500 && !silent; i++ {
+		// Failures grow the store until it needs room.
+		silent = login(fmt.Sprint("user", i), "wrong000000") == silence
+	}
+	if !silent {
+		t.Fatalf("the store never needed more room\n%s", s.log.tail())
+	}
+	if !strings.Contains(s.log.String(), "no space left") {
+		t.Errorf("the log does not say what is wrong:\n%s", s.log.tail())
+	}
+	// What needs no more room may still be written, and then counts.
+	meanwhile := alice.password + alice.code(1)
+	got := login("alice", meanwhile)
+	if got == reject {
+		t.Errorf("with a full disk: a right code is rejected\n%s", s.log.tail())
+	}
+	os.Remove(filler)
+	s.eventually("the store to work again", func() bool { return s.status() == nil })
+	if again := login("alice", meanwhile); (again == accept) == (got == accept) {
+		t.Errorf("the same code with a full disk: %q, and with room again: %q\n%s", got, again, s.log.tail())
+	}
+	if got := login("alice", spent); got != reject {
+		t.Errorf("the code spent before: %q, want a reject", got)
+	}
+}
+
+// The login command is an appliance too, and goes through a challenge.
+func TestLoginCommand(t *testing.T) {
+	t.Parallel()
+	alice := newUser("alice")
+	s := newSite(t, ldifDirectory+"\n", map[string]string{"people.ldif": ldifText(t, alice)})
+	s.write("lockstep.toml", strings.Replace(fmt.Sprintf(siteTOML, ldifDirectory, s.addr), "name = \"plain\"", "name = \"plain\"\nchallenge = true", 1))
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.eventually("the reload", func() bool { return strings.Contains(s.log.String(), "configuration reloaded") })
+	login := func(stdin string) (string, string, int) {
+		cmd := program("login", "-server", s.addr, "-secret-file", filepath.Join(s.dir, "secret"), "alice")
+		var out, err bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &err
+		cmd.Run()
+		return out.String(), err.String(), cmd.ProcessState.ExitCode()
+	}
+	for _, tt := range []struct {
+		name, stdin, out string
+		status           int
+	}{
+		{"both in one", alice.password + alice.code(0) + "\n", "alice: accepted\n", 0},
+		{"one after the other", alice.password + "\n" + alice.code(1) + "\n", "alice: accepted\n", 0},
+		{"wrong code", alice.password + "\n000000\n", "alice: rejected\n", 1},
+	} {
+		if out, err, status := login(tt.stdin); out != tt.out || status != tt.status || err != "" {
+			t.Errorf("%s: %q, %q, status %d; want %q, nothing, %d", tt.name, out, err, status, tt.out, tt.status)
+		}
+	}
+}
+
+// An enrolment that a code confirms is written, and the code's owner gets in.
+func TestEnrollAndLogIn(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	text := ldifText(t, alice)
+	text = text[:strings.Index(text, "oathSecret")] + "objectClass: inetOrgPerson\n"
+	s := newSite(t, ldifDirectory, map[string]string{"people.ldif": text})
+	s.must(plainClient, "alice", alice.password+alice.code(0), reject)
+	alice.key = enrollByHand(t, s)
+	s.eventually("the enrolment to be seen", func() bool { _, err := s.user("show", "alice"); return err == nil })
+	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
+}
+
+// enrollByHand does what a person does: reads the key and types a code.
+func enrollByHand(t *testing.T, s *site, options ...string) verifier.Key {
+	t.Helper()
+	cmd := program(append(append([]string{"user", "enroll", "-config", filepath.Join(s.dir, "lockstep.toml")}, options...), "alice")...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &syncBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var key verifier.Key
+	s.eventually("the key", func() bool {
+		_, after, found := strings.Cut(out.String(), "\nkey: ")
+		line, _, whole := strings.Cut(after, "\n")
+		if found && whole {
+			key = keyOf(t, strings.ReplaceAll(line, " ", ""))
+		}
+		return found && whole
+	})
+	u := user{key: key}
+	fmt.Fprintln(stdin, u.code(0))
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "alice: enrolled\n") {
+		t.Fatalf("enroll: %v\n%s", err, out)
+	}
+	return key
+}
+
+func keyOf(t *testing.T, text string) verifier.Key {
+	t.Helper()
+	b, err := base32.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newUser("").key
+	k.Bytes = opaque.Of(b)
+	return k
+}

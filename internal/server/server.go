@@ -1,0 +1,253 @@
+// Package server is where the parts meet: it builds a directory, a store, a
+// verifier, the RADIUS server and the admin socket out of one configuration,
+// runs them, and translates between them, since none knows the others.
+//
+// It promises that a server that has started answers every login it can decide
+// and stays silent where it cannot, also while the directory or the store is
+// away; that a reload either takes the whole new configuration or changes
+// nothing; and that Shutdown answers what is in flight.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"lockstep/admin"
+	"lockstep/config"
+	"lockstep/internal/opaque"
+	"lockstep/ldapsync"
+	"lockstep/radiusd"
+	"lockstep/store"
+	"lockstep/store/bolt"
+	"lockstep/verifier"
+)
+
+// Server is a running server. Its methods may be called at once.
+type Server struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	ctx      context.Context // of the directory; ends last
+	stop     context.CancelFunc
+	store    store.Store
+	dir      *directory
+	verifier *verifier.Verifier
+	radius   *radiusd.Server
+	admin    *http.Server
+	sockets  []net.PacketConn
+	failed   chan error
+	storeErr atomic.Pointer[error] // of the last look at the store; nil if it was well
+	wait     sync.WaitGroup
+
+	reload sync.Mutex // one reload at a time
+}
+
+// Start runs a server for cfg. It returns when the sockets are open; until the
+// directory has been read for the first time logins meet with silence. Nothing
+// keeps running when the error is not nil.
+func Start(cfg *config.Config, log *slog.Logger) (*Server, error) {
+	return start(cfg, log, time.Now)
+}
+
+// start is Start with a clock for the verifier.
+func start(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 16)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if err := s.start(now); err != nil {
+		s.stop()
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(now func() time.Time) error {
+	db, err := bolt.Open(s.cfg.Store.Path, bolt.Options{Log: s.log})
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	s.store = db
+	s.dir = &directory{log: s.log}
+	s.verifier = verifier.New(s.dir, s.store, now)
+	s.verifier.SetMaxFailures(s.cfg.Verifier.MaxFailures)
+
+	key := make([]byte, 32)
+	rand.Read(key)
+	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, StateKey: opaque.Of(key), Ready: s.ready}
+	if err := s.radius.SetClients(clients(s.cfg.Radius.Clients, s.verifier)); err != nil {
+		return err
+	}
+	next, err := ldapsync.Open(directoryConfig(s.cfg.Directory, s.log))
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.dir.follow(s.ctx, &s.wait, next)
+	s.wait.Go(s.watchStore)
+	return s.listenAdmin()
+}
+
+// listen opens all sockets before it serves any, so that a failure leaves
+// nobody half served.
+func (s *Server) listen() error {
+	auth, err := s.open(s.cfg.Radius.Listen)
+	if err != nil {
+		return err
+	}
+	acct, err := s.open(s.cfg.Radius.Accounting)
+	if err != nil {
+		return err
+	}
+	for _, conn := range auth {
+		s.run("serve "+conn.LocalAddr().String(), func() error { return s.radius.Serve(conn) })
+	}
+	for _, conn := range acct {
+		s.run("serve accounting "+conn.LocalAddr().String(), func() error { return s.radius.ServeAccounting(conn) })
+	}
+	return nil
+}
+
+func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
+	var conns []net.PacketConn
+	for _, addr := range addrs {
+		conn, err := radiusd.Listen(s.ctx, addr)
+		if errors.Is(err, syscall.EAFNOSUPPORT) && addr.Addr() == netip.IPv6Unspecified() {
+			s.log.Warn("this machine has no IPv6, address left out", "address", addr)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.sockets = append(s.sockets, conn)
+		conns = append(conns, conn)
+		s.log.Info("listening", "address", conn.LocalAddr())
+	}
+	return conns, nil
+}
+
+func (s *Server) listenAdmin() error {
+	if s.cfg.Admin.Socket == "" {
+		return nil
+	}
+	l, err := admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
+	if err != nil {
+		return err
+	}
+	s.admin = admin.NewServer(users{s.verifier, s.dir}, s.log)
+	s.run("serve the admin socket", func() error { return s.admin.Serve(l) })
+	return nil
+}
+
+// run runs f until the server ends; an end before that is a failure of the
+// whole server.
+func (s *Server) run(what string, f func() error) {
+	s.wait.Go(func() {
+		err := f()
+		if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			s.failed <- fmt.Errorf("%s: %w", what, err)
+		}
+	})
+}
+
+// ready says whether logins can be decided now, without waiting for anything.
+// Where they cannot, Status-Server is not answered, so that appliances turn to
+// their next server (RFC 5997, section 4.2).
+func (s *Server) ready() error {
+	if err := s.storeErr.Load(); err != nil {
+		return *err
+	}
+	return s.dir.healthy()
+}
+
+// watchStore asks the store every second whether it can be written to: it may
+// have to try, and a disk can take its time.
+func (s *Server) watchStore() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.store.Check(s.ctx); err != nil {
+			s.storeErr.Store(&err)
+		} else {
+			s.storeErr.Store(nil)
+		}
+	}
+}
+
+// Failed returns a channel that gets an error when a part of the server has
+// ended by itself.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// WaitReady waits until the directory has been read for the first time.
+func (s *Server) WaitReady(ctx context.Context) error { return s.dir.waitReady(ctx) }
+
+// Addrs returns the addresses of the open RADIUS sockets, authentication first.
+func (s *Server) Addrs() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, conn := range s.sockets {
+		addrs = append(addrs, conn.LocalAddr().(*net.UDPAddr).AddrPort())
+	}
+	return addrs
+}
+
+// Reload takes cfg in place of the configuration so far. Sockets and store stay
+// as they are; where cfg has others, the log says that a restart is needed. The
+// old directory goes on until the new one has been read.
+func (s *Server) Reload(cfg *config.Config) error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	next, err := ldapsync.Open(directoryConfig(cfg.Directory, s.log))
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	if err := s.radius.SetClients(clients(cfg.Radius.Clients, s.verifier)); err != nil {
+		return err
+	}
+	s.verifier.SetMaxFailures(cfg.Verifier.MaxFailures)
+	s.dir.follow(s.ctx, &s.wait, next)
+	for _, key := range needRestart(s.cfg, cfg) {
+		s.log.Warn("a change of this setting takes effect at the next start", "key", key)
+	}
+	return nil
+}
+
+// Shutdown stops reading, answers what is in flight, and closes everything. If
+// ctx ends before that, what is left is dropped unanswered.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.radius.Shutdown(ctx)
+	if s.admin != nil {
+		err = errors.Join(err, s.admin.Shutdown(ctx))
+	}
+	s.stop()
+	err = errors.Join(err, s.close())
+	s.wait.Wait()
+	return err
+}
+
+func (s *Server) close() error {
+	var err error
+	for _, conn := range s.sockets {
+		if e := conn.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}

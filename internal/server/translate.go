@@ -1,0 +1,111 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"lockstep/config"
+	"lockstep/ldapsync"
+	"lockstep/radiusd"
+	"lockstep/verifier"
+)
+
+// clients returns the RADIUS clients of the configuration, each with the
+// verifier and its policy behind it.
+func clients(list []config.Client, v *verifier.Verifier) []radiusd.Client {
+	var all []radiusd.Client
+	for _, c := range list {
+		policy := verifier.Policy{CodeOnly: c.Factors == "code", Challenge: c.Challenge}
+		if c.Separator != "" {
+			policy.Separator = c.Separator[0]
+		}
+		all = append(all, radiusd.Client{
+			Name:                        c.Name,
+			Prefix:                      c.Address,
+			Secret:                      c.Secret,
+			RequireMessageAuthenticator: c.RequireMessageAuthenticator,
+			Challenge:                   c.Challenge,
+			RejectDelay:                 c.RejectDelay,
+			Auth:                        authenticator{v, policy},
+		})
+	}
+	return all
+}
+
+// authenticator asks the verifier on behalf of one client.
+type authenticator struct {
+	verifier *verifier.Verifier
+	policy   verifier.Policy
+}
+
+func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
+	d, err := a.verifier.Verify(ctx, verifier.Request{
+		User:      r.UserName,
+		Typed:     r.Typed,
+		Client:    r.Client.Name,
+		Source:    cmp.Or(r.CallingStationID, r.Client.Name),
+		Answering: r.Challenged,
+		Kept:      r.Kept,
+		Policy:    a.policy,
+	})
+	if err != nil {
+		return radiusd.Answer{}, err
+	}
+	answer := radiusd.Answer{User: d.Account, Reason: d.Reason.String()}
+	switch d.Outcome {
+	case verifier.Accepted:
+		answer.Outcome = radiusd.Accept
+	case verifier.Challenged:
+		answer.Outcome, answer.Keep = radiusd.Challenge, r.Typed
+	default:
+		answer.Outcome = radiusd.Reject
+	}
+	return answer, nil
+}
+
+func directoryConfig(c config.Directory, log *slog.Logger) ldapsync.Config {
+	return ldapsync.Config{
+		URLs:           c.URLs,
+		BaseDN:         c.BaseDN,
+		BindDN:         c.BindDN,
+		BindPassword:   c.BindPassword,
+		LoginAttribute: c.LoginAttribute,
+		Schema:         c.Schema,
+		KeyAttribute:   c.KeyAttribute,
+		KeyEncoding:    c.KeyEncoding,
+		CA:             c.CA,
+		StartTLS:       c.StartTLS,
+		Insecure:       c.Insecure,
+		Timeout:        c.Timeout,
+		Pool:           c.Pool,
+		Log:            log,
+		Now:            time.Now,
+	}
+}
+
+// OpenDirectory returns the directory of c for commands that use it without a
+// running server.
+func OpenDirectory(c *config.Config, log *slog.Logger) (*ldapsync.Directory, error) {
+	return ldapsync.Open(directoryConfig(c.Directory, log))
+}
+
+// needRestart returns the keys that differ and cannot change while running.
+func needRestart(was, is *config.Config) []string {
+	var keys []string
+	for key, same := range map[string]bool{
+		"store":             was.Store.Engine == is.Store.Engine && was.Store.Path == is.Store.Path,
+		"radius.listen":     slices.Equal(was.Radius.Listen, is.Radius.Listen),
+		"radius.accounting": slices.Equal(was.Radius.Accounting, is.Radius.Accounting),
+		"admin":             was.Admin == is.Admin,
+		"log.format":        was.Log.Format == is.Log.Format,
+	} {
+		if !same {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lockstep/admin"
+	"lockstep/ldapsync"
+	"lockstep/verifier"
+)
+
+// users is what admins may do with the running server.
+type users struct {
+	verifier *verifier.Verifier
+	dir      *directory
+}
+
+func (u users) List(ctx context.Context) ([]admin.User, error) {
+	var all []admin.User
+	for a := range u.dir.current.Load().Accounts() {
+		user, err := u.describe(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, user)
+	}
+	slices.SortFunc(all, func(a, b admin.User) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func (u users) Show(ctx context.Context, name string) (admin.User, error) {
+	a, err := u.lookup(name)
+	if unusable := (*ldapsync.UnusableError)(nil); errors.As(err, &unusable) || errors.Is(err, ldapsync.ErrAmbiguous) {
+		return admin.User{Name: named(name).Name, Problem: err.Error()}, nil
+	}
+	if err != nil {
+		return admin.User{}, err
+	}
+	return u.describe(ctx, a)
+}
+
+func (u users) Unlock(ctx context.Context, name string) (int, error) {
+	a, err := u.lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return u.verifier.Unlock(ctx, a.ID)
+}
+
+func (u users) lookup(name string) (ldapsync.Account, error) {
+	a, err := u.dir.current.Load().Lookup(name)
+	badName := (*ldapsync.NameError)(nil)
+	if errors.Is(err, ldapsync.ErrNoAccount) || errors.As(err, &badName) {
+		return a, fmt.Errorf("%q: %w", name, admin.ErrNoUser)
+	}
+	return a, err
+}
+
+func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, error) {
+	user := admin.User{Name: a.Name, DN: a.DN, Algorithm: a.Algorithm, Digits: a.Digits, Period: int(a.Period / time.Second)}
+	st, err := u.verifier.Standing(ctx, account(a))
+	if err != nil {
+		return admin.User{}, err
+	}
+	user.Failures, user.Locked = st.Failures, st.Locked
+	user.LockedUntil, user.LastLogin, user.LastClient = optional(st.Until), optional(st.Last.At), st.Last.By
+	return user, nil
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

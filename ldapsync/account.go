@@ -1,0 +1,74 @@
+package ldapsync
+
+import (
+	"errors"
+	"time"
+
+	"lockstep/internal/opaque"
+)
+
+// Account is an enrolled person, as the directory has them.
+type Account struct {
+	ID        string // stable over renames where the directory allows it: entryUUID, objectGUID or nsUniqueId, else "dn:" and the normalised DN
+	Name      string // canonical login name, see [Canonical]
+	DN        string // as the directory spells it; what a password is bound with
+	Key       opaque.Bytes
+	Algorithm string // "SHA1", "SHA256" or "SHA512"
+	Digits    int    // 6 or 8
+	Period    time.Duration
+}
+
+var (
+	// ErrNotReady is returned until the first complete refresh.
+	ErrNotReady = errors.New("the directory has not been read yet")
+
+	// ErrNoAccount is returned where nobody enrolled has the name.
+	ErrNoAccount = errors.New("no enrolled account has this name")
+
+	// ErrAmbiguous is returned where two entries have the same canonical name.
+	// Neither may be used, since a login cannot say which is meant.
+	ErrAmbiguous = errors.New("two entries have this name")
+
+	// ErrEnrolled is returned by Enroll where the entry has a key already.
+	ErrEnrolled = errors.New("the entry has a key already")
+
+	// ErrNoEntry is returned by Enroll where no entry has the name.
+	ErrNoEntry = errors.New("no entry has this name")
+)
+
+// UnusableError is returned for an account that is enrolled but cannot be used
+// as it stands in the directory.
+type UnusableError struct{ Why string }
+
+// Error implements error.
+func (e *UnusableError) Error() string { return "account unusable: " + e.Why }
+
+// PasswordError is returned by CheckPassword where the password is refused.
+type PasswordError struct {
+	// Cause is fixed text, for the log and the admin. Some causes, such as
+	// "expired", tell that the password was right: it must not be shown to
+	// whoever typed it.
+	Cause string
+}
+
+// Error implements error.
+func (e *PasswordError) Error() string { return "password refused: " + e.Cause }
+
+// Enrolment is what Enroll writes.
+type Enrolment struct {
+	Key       opaque.Bytes  // 10 to 128 octets
+	Algorithm string        // "SHA1", "SHA256", "SHA512"; "" is SHA1
+	Digits    int           // 6 or 8; 0 is 6
+	Period    time.Duration // 15 s to 120 s, whole seconds; 0 is 30 s
+}
+
+// EnrollOptions say how Enroll writes.
+type EnrollOptions struct {
+	// BindDN and BindPassword are the admin's own. An empty BindDN means the
+	// service account of the Config. A file needs neither.
+	BindDN       string
+	BindPassword opaque.Bytes
+
+	Replace bool // replace a key that is there
+	DryRun  bool // say whether it could be done, as far as that shows without writing
+}

@@ -1,0 +1,49 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"lockstep/internal/opaque"
+)
+
+// checkPassword binds as dn. The verdict is nil, a [*PasswordError], or an
+// error that means that it could not be told.
+func (c *conn) checkPassword(ctx context.Context, dn string, password opaque.Bytes) error {
+	if dn == "" {
+		// A bind without a name is anonymous, and succeeds.
+		return errors.New("account has no DN")
+	}
+	var refused *PasswordError
+	err := c.do(ctx, c.server.cfg.Timeout, func(l *ldap.Conn) error {
+		err := checkBind(l, dn, password)
+		if errors.As(err, &refused) {
+			return nil
+		}
+		return err
+	})
+	if refused != nil {
+		return refused
+	}
+	return err
+}
+
+// bound connects and binds as dn, or stays anonymous if dn is empty.
+func (s *server) bound(ctx context.Context, dn string, password opaque.Bytes) (*conn, error) {
+	c, err := s.dial(ctx)
+	if err != nil || dn == "" {
+		return c, err
+	}
+	err = c.do(ctx, s.cfg.Timeout, func(l *ldap.Conn) error { return l.Bind(dn, string(password.Reveal())) })
+	if err != nil {
+		c.close()
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
+			return nil, fmt.Errorf("bind at %s as %q: %w (is its password right?)", s.name, dn, err)
+		}
+		return nil, fmt.Errorf("bind at %s as %q: %w", s.name, dn, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,176 @@
+package ldapsync
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// conn is one connection to one server. It must be used by one goroutine at a
+// time: a server abandons a bind when the next comes on the same connection
+// (RFC 4511, section 4.2.1), and go-ldap then waits for ever.
+//
+// go-ldap's Debug prints passwords and is never set.
+type conn struct {
+	server *server
+	ldap   *ldap.Conn
+	wire   *wire
+	born   time.Time
+	used   time.Time
+	broken bool // must not be used again
+}
+
+// wire counts what was read, to tell a request that was not answered from one
+// with an answer that made no sense.
+type wire struct {
+	net.Conn
+	raw  net.Conn // below TLS; closing it ends whatever waits
+	read atomic.Int64
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	w.read.Add(int64(n))
+	return n, err
+}
+
+// linkError says that a request got no answer that can be used: the connection
+// could not be made, broke, or took too long.
+type linkError struct {
+	err      error
+	answered bool // something came back, so the request may have been acted on
+	timeout  bool
+}
+
+func (e *linkError) Error() string { return e.err.Error() }
+func (e *linkError) Unwrap() error { return e.err }
+
+// dial connects to s, TLS included, within ctx and the timeout. The connection
+// is anonymous; no bind is spent on it.
+func (s *server) dial(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	c, err := s.connect(ctx)
+	if err != nil {
+		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), timeout: ctx.Err() != nil}
+	}
+	return c, nil
+}
+
+func (s *server) connect(ctx context.Context) (*conn, error) {
+	network, addr := s.address()
+	dialer := net.Dialer{KeepAlive: 15 * time.Second}
+	raw, err := dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: raw, raw: raw}
+	if s.url.Scheme == "ldaps" {
+		secured := tls.Client(raw, s.cfg.tlsFor(s.url))
+		if err := secured.HandshakeContext(ctx); err != nil {
+			raw.Close()
+			return nil, err
+		}
+		w.Conn = secured
+	}
+	now := s.cfg.Now()
+	c := &conn{server: s, wire: w, ldap: ldap.NewConn(w, s.url.Scheme == "ldaps"), born: now, used: now}
+	// Our own timer acts first; this one is for waits inside go-ldap.
+	c.ldap.SetTimeout(2 * s.cfg.Timeout)
+	c.ldap.Start()
+	if s.cfg.StartTLS && s.url.Scheme == "ldap" {
+		start := func(l *ldap.Conn) error { return l.StartTLS(s.cfg.tlsFor(s.url)) }
+		if err := c.do(ctx, s.cfg.Timeout, start); err != nil {
+			c.close()
+			return nil, fmt.Errorf("StartTLS: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func (s *server) address() (network, addr string) {
+	switch s.url.Scheme {
+	case "ldapi":
+		return "unix", s.url.Path
+	case "ldaps":
+		return "tcp", net.JoinHostPort(s.url.Hostname(), or(s.url.Port(), "636"))
+	}
+	return "tcp", net.JoinHostPort(s.url.Hostname(), or(s.url.Port(), "389"))
+}
+
+// do runs one request. It returns when ctx or the timeout ends, whatever the
+// request is waiting for, a write or a TLS handshake included, because the
+// socket is closed under it. An error is what the server answered, an
+// [*ldap.Error], or a [*linkError]; after the second the connection is broken.
+func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	before := c.wire.read.Load()
+	stop := context.AfterFunc(ctx, func() { c.wire.raw.Close() })
+	err := request(c.ldap)
+	c.used = c.server.cfg.Now()
+	expired := !stop()
+	if expired {
+		c.broken = true
+	}
+	if err == nil || isAnswer(err) {
+		return err
+	}
+	c.broken = true
+	if expired {
+		return &linkError{err: fmt.Errorf("no answer from %s: %w", c.server.name, context.Cause(ctx)), timeout: true}
+	}
+	return &linkError{err: fmt.Errorf("%s: %w", c.server.name, err), answered: c.wire.read.Load() != before}
+}
+
+// isAnswer tells a result code of the server from those that go-ldap makes up,
+// which begin at 200.
+func isAnswer(err error) bool {
+	var result *ldap.Error
+	return errors.As(err, &result) && (result.ResultCode < 200 || result.ResultCode > 299)
+}
+
+// usable tells whether an idle connection can be taken at now.
+func (c *conn) usable(now time.Time) bool {
+	return !c.broken && !c.ldap.IsClosing() && now.Sub(c.born) < maxLife && now.Sub(c.used) < maxIdle
+}
+
+func (c *conn) close() {
+	c.broken = true
+	c.wire.raw.Close()
+	c.ldap.Close()
+}
+
+// Servers and firewalls drop connections that are idle, many after minutes.
+const (
+	maxLife = 30 * time.Minute
+	maxIdle = time.Minute
+)
+
+// server is one of the servers of a directory.
+type server struct {
+	cfg    *Config
+	url    *url.URL
+	name   string // the URL, for people
+	health health
+}
+
+func newServers(c *Config) ([]*server, error) {
+	var all []*server
+	for _, raw := range c.URLs {
+		u, err := parseServerURL(raw)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &server{cfg: c, url: u, name: strings.TrimRight(raw, "/")})
+	}
+	return all, nil
+}

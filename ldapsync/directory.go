@@ -1,0 +1,148 @@
+package ldapsync
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"time"
+
+	"lockstep/internal/opaque"
+)
+
+// Directory is a replica of the enrolled accounts and the way to the directory
+// behind it. Make one with [Open].
+type Directory struct {
+	log     *slog.Logger
+	replica *replica
+	source  source
+}
+
+// source is where the accounts come from.
+type source interface {
+	// follow keeps the replica up to date until ctx ends.
+	follow(ctx context.Context) error
+	// refresh reads everything now.
+	refresh(ctx context.Context) error
+	// checkPassword is CheckPassword for a password that may be asked about.
+	checkPassword(ctx context.Context, a Account, password opaque.Bytes) error
+	// enroll writes e, checked and complete, to the entry of the canonical name.
+	enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error
+	// status fills in what only the source knows.
+	status() Status
+	// reachable is nil while passwords can be checked.
+	reachable() error
+}
+
+// Status is the state of a Directory for people and monitoring.
+type Status struct {
+	Kind      string    // "ldap" or "ldif"
+	URL       string    // of the server in use, or the file; it holds no secret
+	Ready     bool      // the first complete refresh is done
+	Healthy   bool      // Err is nil and the replica is ready
+	Entries   int       // enrolled accounts, unusable ones included
+	Refreshed time.Time // of the last complete refresh; zero before
+	Err       error     // of the last try to refresh or poll; nil if it worked
+}
+
+// Open checks c and returns its Directory. It opens no connection and reads no
+// file; the replica is empty until [Directory.Run] or [Directory.Refresh]. The
+// error lists what is wrong with c.
+func Open(c Config) (*Directory, error) {
+	c = c.withDefaults()
+	s, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{log: c.Log, replica: newReplica(s, c.Log)}
+	if path, ok := strings.CutPrefix(c.URLs[0], "ldif:"); ok {
+		d.source = newFile(c, path, d.replica)
+		return d, nil
+	}
+	d.source, err = newServer(c, d.replica)
+	return d, err
+}
+
+// Run follows the source until ctx ends, and returns the cause. Errors of the
+// source do not end it: it tries again, and logs when the state changes, not
+// at each try. It must be called once at most.
+func (d *Directory) Run(ctx context.Context) error { return d.source.follow(ctx) }
+
+// WaitReady returns nil after the first complete refresh, or the cause of ctx.
+func (d *Directory) WaitReady(ctx context.Context) error {
+	select {
+	case <-d.replica.ready:
+		return nil
+	case <-ctx.Done():
+		if err := d.source.status().Err; err != nil {
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return context.Cause(ctx)
+	}
+}
+
+// Refresh reads everything from the source now. After an error the replica is
+// what it was.
+func (d *Directory) Refresh(ctx context.Context) error { return d.source.refresh(ctx) }
+
+// Lookup returns the account that name, in any spelling, stands for. It takes
+// no lock and asks no network. Errors are [*NameError], [ErrNotReady],
+// [ErrNoAccount], [ErrAmbiguous] and [*UnusableError]; with the last, the
+// Account has its ID, Name and DN all the same.
+func (d *Directory) Lookup(name string) (Account, error) {
+	canonical, err := Canonical(name)
+	if err != nil {
+		return Account{}, err
+	}
+	return d.replica.lookup(canonical)
+}
+
+// CheckPassword asks the directory whether password is a's. Nil means that it
+// is, and a [*PasswordError] that the directory refused it. Any other error
+// means that it could not be told: the caller must neither accept nor count it
+// against the user. It takes no longer than ctx allows.
+func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaque.Bytes) error {
+	if err := refusePassword(password.Reveal()); err != nil {
+		return err
+	}
+	return d.source.checkPassword(ctx, a, password)
+}
+
+// Accounts ranges over the usable accounts, in no order. Changes meanwhile may
+// or may not be seen.
+func (d *Directory) Accounts() iter.Seq[Account] { return d.replica.accounts }
+
+// Status returns the present state.
+func (d *Directory) Status() Status {
+	s := d.source.status()
+	s.Ready, s.Entries, s.Refreshed = d.replica.state()
+	s.Healthy = s.Ready && s.Err == nil
+	return s
+}
+
+// Healthy returns nil while logins can be decided: the replica is ready and
+// passwords can be checked, as far as is known without asking.
+func (d *Directory) Healthy() error {
+	if ready, _, _ := d.replica.state(); !ready {
+		return ErrNotReady
+	}
+	return d.source.reachable()
+}
+
+// Enroll writes e to the one entry whose login attribute is name. The
+// parameters are written too where they would otherwise not be read as e has
+// them. It returns [ErrNoEntry], [ErrAmbiguous], [ErrEnrolled] unless
+// o.Replace, or an error that says what the directory lacks. The replica sees
+// the change when it next looks, as it would anybody's.
+func (d *Directory) Enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error {
+	canonical, err := Canonical(name)
+	if err != nil {
+		return err
+	}
+	e, err = e.checked()
+	if err != nil {
+		return err
+	}
+	return d.source.enroll(ctx, canonical, e, o)
+}

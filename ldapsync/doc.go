@@ -1,0 +1,43 @@
+// Package ldapsync is the directory as Lockstep sees it: who is enrolled, with
+// which key, and whether a password is right.
+//
+// A [Directory] keeps a replica of the enrolled accounts in memory, so that
+// looking one up costs no network. It follows one of two sources: an LDAP
+// server, polled for changes, or an LDIF file. A password is checked by a bind
+// at the LDAP server, or against the hashes of the file.
+//
+// # What it promises
+//
+//   - Nothing is dropped from the replica after an incomplete refresh: a size
+//     limit, a lost connection or a broken file leave the content as it was.
+//   - A check of a password costs the directory one bind, and no search. An
+//     empty or blank password, or one that holds a NUL, costs none: a server
+//     would take an empty one as an anonymous bind that succeeds (RFC 4513,
+//     section 5.1.2).
+//   - "No" is told apart from "could not tell". A server that is away, slow,
+//     or gives an answer that is not about the password never makes a password
+//     right or wrong. Another server is asked only if the first has not
+//     answered, so that a wrong password counts once.
+//   - An entry that cannot be read as it is meant is unusable and says why;
+//     nothing in it is replaced by a default.
+//   - Referrals are never followed. They would send the password to a server
+//     of the directory's choosing.
+//   - Keys and passwords are in no log line and no error.
+//
+// # What it does not
+//
+// It computes no codes and keeps no state of logins. It does not notice the
+// deletion of an entry, or a change that a replica of the directory applied
+// late, before the next full refresh, which is a minute away at most in an
+// ordinary directory. An account that the directory has disabled stays in the
+// replica: its bind fails.
+//
+// # Hostile input
+//
+// Names and passwords come from the network and may be anything. A name
+// reaches a search filter only in [Directory.Enroll], escaped. The content of
+// the directory is trusted to say who has which key, but not to be well
+// formed.
+//
+// A [Directory] is safe for concurrent use.
+package ldapsync

@@ -1,0 +1,214 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"lockstep/internal/opaque"
+	"lockstep/ldapsync/ldif"
+	"lockstep/ldapsync/userpassword"
+)
+
+// file is a directory in an LDIF file.
+type file struct {
+	cfg     Config
+	path    string
+	base    string // normalised base DN, "" for all
+	replica *replica
+
+	mu  sync.Mutex // guards err; serialises refresh
+	err error      // of the last load
+}
+
+func newFile(c Config, path string, r *replica) *file {
+	f := &file{cfg: c, path: path, replica: r}
+	if c.BaseDN != "" {
+		f.base = normalizeDN(c.BaseDN)
+	}
+	return f
+}
+
+// version tells one content of a file from another without reading it.
+type version struct {
+	mtime time.Time
+	size  int64
+	inode uint64
+	err   string // why it cannot be told
+}
+
+func (f *file) version() version {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return version{err: err.Error()}
+	}
+	v := version{mtime: info.ModTime(), size: info.Size()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		v.inode = sys.Ino
+	}
+	return v
+}
+
+// follow implements source. A file that has changed is read when it has stayed
+// the same for one look, so that one half written is not taken.
+func (f *file) follow(ctx context.Context) error {
+	tick := time.NewTicker(f.cfg.pace.file)
+	defer tick.Stop()
+	loaded := f.version()
+	f.reload(ctx)
+	for seen := loaded; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		now := f.version()
+		if now == seen && now != loaded {
+			loaded = now
+			f.reload(ctx)
+		}
+		seen = now
+	}
+}
+
+func (f *file) reload(ctx context.Context) {
+	if err := f.refresh(ctx); err != nil {
+		f.cfg.Log.Error("directory file cannot be used, the accounts stay as they are", "err", err)
+		return
+	}
+	_, entries, _ := f.replica.state()
+	f.cfg.Log.Info("directory file read", "url", "ldif:"+f.path, "entries", entries)
+}
+
+// refresh implements source.
+func (f *file) refresh(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var entries []*entry
+	entries, f.err = f.read()
+	if f.err == nil {
+		f.replica.replace(entries, f.cfg.Now())
+	}
+	return f.err
+}
+
+// read returns the entries at and below the base DN. All passwords of the file
+// must be hashes that can be checked: nobody shall run on clear text unawares.
+func (f *file) read() ([]*entry, error) {
+	in, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	records, err := ldif.Parse(in)
+	if at := (*ldif.Error)(nil); errors.As(err, &at) && at.Line > 0 {
+		return nil, fmt.Errorf("%s:%d: %s", f.path, at.Line, at.Msg)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	var entries []*entry
+	for _, record := range records {
+		e := f.replica.schema.newEntry(record.DN, func(attr string) []string { return record.Attrs[strings.ToLower(attr)] })
+		if e.hashes, err = parseHashes(record.Attrs["userpassword"]); err != nil {
+			return nil, fmt.Errorf("%s:%d: userPassword of %q: %w", f.path, record.Line, record.DN, err)
+		}
+		if f.covers(e.norm) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+func (f *file) covers(norm string) bool {
+	return f.base == "" || norm == f.base || strings.HasSuffix(norm, ","+f.base)
+}
+
+func parseHashes(values []string) ([]userpassword.Hash, error) {
+	var hashes []userpassword.Hash
+	for _, v := range values {
+		h, err := userpassword.Parse(v)
+		if err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, h)
+	}
+	return hashes, nil
+}
+
+// checkPassword implements source.
+func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes) error {
+	rec := f.replica.record(a.ID)
+	if rec == nil {
+		return &PasswordError{Cause: "no such entry"}
+	}
+	if len(rec.entry.hashes) == 0 {
+		return &PasswordError{Cause: "no password"}
+	}
+	for _, h := range rec.entry.hashes {
+		right, err := h.Matches(ctx, password.Reveal())
+		if err != nil {
+			return fmt.Errorf("check password of %q: %w", a.Name, err)
+		}
+		if right {
+			return nil
+		}
+	}
+	return &PasswordError{Cause: "invalid credentials"}
+}
+
+func (f *file) status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Status{Kind: "ldif", URL: "ldif:" + f.path, Err: f.err}
+}
+
+// reachable implements source. What was last read can be asked whatever has
+// become of the file.
+func (f *file) reachable() error { return nil }
+
+// enroll implements source.
+func (f *file) enroll(_ context.Context, name string, e Enrolment, o EnrollOptions) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	records, err := ldif.Parse(in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	found, err := f.find(records, name)
+	if err != nil {
+		return err
+	}
+	change, err := f.replica.schema.enrolment(e, o, func(attr string) []string { return found.Attrs[strings.ToLower(attr)] })
+	if err != nil || o.DryRun {
+		return err
+	}
+	return ldif.Set(f.path, found.DN, change.ldif()...)
+}
+
+// find returns the one record that has the canonical login name.
+func (f *file) find(records []ldif.Record, name string) (found *ldif.Record, err error) {
+	for i := range records {
+		r := &records[i]
+		if !f.covers(normalizeDN(r.DN)) || !hasName(r.Attrs[strings.ToLower(f.replica.schema.login)], name) {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("%q and %q: %w", found.DN, r.DN, ErrAmbiguous)
+		}
+		found = r
+	}
+	if found == nil {
+		return nil, ErrNoEntry
+	}
+	return found, nil
+}

@@ -1,0 +1,205 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lockstep/internal/opaque"
+)
+
+// ssha is the hash of "alice-pw".
+const ssha = "{SSHA}f7863NpTeYdvMbvFZ9+LressXMBpc2FsdA=="
+
+func ldifFile(t testing.TB, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "directory.ldif")
+	write(t, path, text)
+	return path
+}
+
+// write replaces the file as careful editors do.
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func inFile(uid string, more ...string) string {
+	lines := append([]string{"dn: " + dn(uid), "objectClass: inetOrgPerson", "objectClass: oathTOTPToken", "uid: " + uid, "cn: " + uid, "sn: " + uid}, more...)
+	return strings.Join(lines, "\n") + "\n\n"
+}
+
+const aliceInFile = "userPassword: " + ssha + "\noathSecret: " + key1
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	path := ldifFile(t, inFile("alice", aliceInFile, "userPassword: "+ssha)+
+		inFile("bob", "oathSecret: "+key2, "entryUUID: 5B0F1E4A-1111-2222-3333-444455556666")+
+		inFile("carol", "userPassword: "+ssha)+
+		"dn: uid=eve,ou=elsewhere,dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: eve\ncn: e\nsn: e\noathSecret: "+key1+"\n")
+	d := refreshed(t, Config{URLs: []string{"ldif:" + path}, BaseDN: "OU=People, dc=example,dc=org"})
+	alice := lookup(t, d, "ALICE")
+	if alice.ID != "dn:uid=alice,ou=people,dc=example,dc=org" {
+		t.Errorf("ID %q", alice.ID)
+	}
+	bob := lookup(t, d, "bob")
+	if bob.ID != "5b0f1e4a-1111-2222-3333-444455556666" {
+		t.Errorf("ID %q", bob.ID)
+	}
+	for _, name := range []string{"carol", "eve"} {
+		if has(d, name) {
+			t.Errorf("%s is enrolled", name)
+		}
+	}
+	for _, tt := range []struct {
+		name     string
+		a        Account
+		password string
+		want     string
+	}{
+		{"right", alice, "alice-pw", ""},
+		{"wrong", alice, "alice-pW", "invalid credentials"},
+		{"empty", alice, "", "empty"},
+		{"NUL", alice, "alice-pw\x00", "NUL in it"},
+		{"no password in the file", bob, "x", "no password"},
+		{"gone", Account{ID: "dn:uid=zoe"}, "x", "no such entry"},
+	} {
+		err := check(t, d, tt.a, tt.password)
+		if tt.want == "" && err != nil || tt.want != "" && cause(err) != tt.want {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	if st := d.Status(); st.Kind != "ldif" || st.URL != "ldif:"+path || !st.Healthy || st.Entries != 2 {
+		t.Errorf("Status() = %+v", st)
+	}
+	if err := d.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFileThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, says string }{
+		{"clear text", inFile("alice", aliceInFile) + inFile("bob", "userPassword: hunter2"), "directory.ldif:10: userPassword of"},
+		{"clear text of somebody not enrolled", inFile("bob", "userPassword: hunter2"), "directory.ldif:1: "},
+		{"clear text of somebody outside the base", "dn: cn=x\nobjectClass: device\nuserPassword: hunter2\n", "directory.ldif:1: "},
+		{"unsalted hash", inFile("bob", "userPassword: {MD5}hunter2"), "directory.ldif:1: "},
+		{"not LDIF", inFile("alice", aliceInFile) + "hunter2\n", "directory.ldif:10: "},
+	} {
+		path := ldifFile(t, inFile("alice", aliceInFile))
+		d := refreshed(t, Config{URLs: []string{"ldif:" + path}, BaseDN: "dc=example,dc=org"})
+		write(t, path, tt.text)
+		err := d.Refresh(t.Context())
+		if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want an error with %q", tt.name, err, tt.says)
+		}
+		if !has(d, "alice") || check(t, d, lookup(t, d, "alice"), "alice-pw") != nil {
+			t.Errorf("%s: the last good content is gone", tt.name)
+		}
+		if st := d.Status(); st.Err == nil || st.Healthy {
+			t.Errorf("%s: Status() = %+v", tt.name, st)
+		}
+		if err := d.Healthy(); err != nil {
+			t.Errorf("%s: Healthy() = %v, but logins can be decided", tt.name, err)
+		}
+	}
+}
+
+func TestFileIsFollowed(t *testing.T) {
+	t.Parallel()
+	path := ldifFile(t, inFile("alice", aliceInFile))
+	synctest.Test(t, func(t *testing.T) {
+		log, logged := logTo(t)
+		d := open(t, Config{URLs: []string{"ldif:" + path}, Log: log})
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.Run(ctx)
+		synctest.Wait()
+		looks := func(n int) {
+			time.Sleep(time.Duration(n)*500*time.Millisecond + time.Millisecond)
+			synctest.Wait()
+		}
+		if !has(d, "alice") {
+			t.Fatal("not read at first")
+		}
+		write(t, path, inFile("bob", aliceInFile))
+		looks(1)
+		if !has(d, "alice") || has(d, "bob") {
+			t.Error("a file that has just changed was read: it could be half written")
+		}
+		looks(1)
+		if has(d, "alice") || !has(d, "bob") {
+			t.Error("a file that has stayed the same for one look was not read")
+		}
+
+		write(t, path, inFile("bob", aliceInFile)+"broken\n")
+		looks(10)
+		if !has(d, "bob") {
+			t.Error("a broken file took the last good content away")
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		looks(10)
+		if !has(d, "bob") {
+			t.Error("a file that is gone took the last good content away")
+		}
+		if n := strings.Count(logged(), "cannot be used"); n != 2 {
+			t.Errorf("two faults told %d times:\n%s", n, logged())
+		}
+		write(t, path, inFile("carol", aliceInFile))
+		looks(2)
+		if !has(d, "carol") || !d.Status().Healthy {
+			t.Error("the mended file was not read")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestEnrollInFile(t *testing.T) {
+	t.Parallel()
+	path := ldifFile(t, "# people\n"+inFile("alice", "userPassword: "+ssha)+inFile("bob")+
+		strings.ReplaceAll(inFile("twin"), "dn: uid=twin", "dn: cn=a")+strings.ReplaceAll(inFile("TWIN"), "dn: uid=TWIN", "dn: cn=b"))
+	d := refreshed(t, Config{URLs: []string{"ldif:" + path}})
+	key := opaque.Text("12345678901234567890")
+	if err := d.Enroll(t.Context(), "alice", Enrolment{Key: key, Digits: 8, Algorithm: "SHA256"}, EnrollOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := lookup(t, d, "alice"); string(a.Key.Reveal()) != "12345678901234567890" || a.Digits != 8 || a.Algorithm != "SHA256" {
+		t.Errorf("enrolled: %+v", a)
+	}
+	if err := d.Enroll(t.Context(), "alice", Enrolment{Key: key}, EnrollOptions{}); !errors.Is(err, ErrEnrolled) {
+		t.Errorf("again: %v, want ErrEnrolled", err)
+	}
+	if err := d.Enroll(t.Context(), "alice", Enrolment{Key: opaque.Text("abcdefghij")}, EnrollOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := lookup(t, d, "alice"); string(a.Key.Reveal()) != "abcdefghij" || a.Digits != 6 {
+		t.Errorf("replaced: %+v", a)
+	}
+	for name, want := range map[string]error{"nobody": ErrNoEntry, "*": ErrNoEntry, "twin": ErrAmbiguous} {
+		if err := d.Enroll(t.Context(), name, Enrolment{Key: key}, EnrollOptions{}); !errors.Is(err, want) {
+			t.Errorf("Enroll(%q) = %v, want %v", name, err, want)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.HasPrefix(string(text), "# people\n") {
+		t.Errorf("file was not edited in place: %v\n%s", err, text)
+	}
+}

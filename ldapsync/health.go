@@ -1,0 +1,177 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// health is what is known of one server.
+type health struct {
+	mu       sync.Mutex
+	failures int       // in a row
+	until    time.Time // not asked before, after a failure
+	probing  bool      // somebody is finding out whether it is back
+	err      error     // of the last failure
+}
+
+// enter tells whether the server should be asked at now. If so, leave must be
+// called. A server that has failed is asked by one caller at a time, so that a
+// frozen one does not hold up every login; force disregards its pause.
+func (h *health) enter(now time.Time, force bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failures == 0 {
+		return true
+	}
+	if h.probing || now.Before(h.until) && !force {
+		return false
+	}
+	h.probing = true
+	return true
+}
+
+// leave records how asking went: err is nil if the server answered.
+func (h *health) leave(now time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing = false
+	if err == nil {
+		h.failures, h.err = 0, nil
+		return
+	}
+	h.err = err
+	// Logins that fail together are one failure.
+	if h.failures == 0 || !now.Before(h.until) {
+		h.failures++
+		h.until = now.Add(backOff(h.failures))
+	}
+}
+
+// release is leave for a caller that learnt nothing.
+func (h *health) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing = false
+}
+
+func (h *health) last() (until time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.until, h.err
+}
+
+// backOff is the pause after so many failures: 1 s doubled up to 60 s, less up
+// to a quarter, lest many servers come back at one moment.
+func backOff(failures int) time.Duration {
+	pause := time.Minute
+	if failures < 7 {
+		pause = time.Second << max(failures-1, 0)
+	}
+	return pause - rand.N(pause/4)
+}
+
+// group is the servers of one directory, in order of preference.
+type group struct {
+	cfg     *Config
+	servers []*server
+}
+
+// errAway is wrapped where no server could be asked.
+var errAway = errors.New("no directory server answers")
+
+// try calls ask with the servers in turn until one has answered. Nil means
+// that one has, and that ask returned nil. A server that is paused after
+// failures is passed over; if all are, the one whose turn is next is asked.
+func (g *group) try(ctx context.Context, ask func(context.Context, *server) error) error {
+	asked := false
+	var err error
+	for i, s := range g.servers {
+		if ctx.Err() != nil || !s.health.enter(g.cfg.Now(), false) {
+			continue
+		}
+		asked = true
+		if err = g.ask(ctx, s, i < len(g.servers)-1, ask); !elsewhere(err) {
+			return err
+		}
+	}
+	if asked {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s := g.next(); s.health.enter(g.cfg.Now(), true) {
+		return g.ask(ctx, s, false, ask)
+	}
+	return g.away()
+}
+
+// ask asks one server and records how it went. If others are left it may take
+// no more than half of the time that ctx has.
+func (g *group) ask(ctx context.Context, s *server, others bool, ask func(context.Context, *server) error) error {
+	attempt, cancel := context.WithCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok && others {
+		cancel()
+		attempt, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	defer cancel()
+	began := g.cfg.Now()
+	err := ask(attempt, s)
+	switch {
+	case !elsewhere(err):
+		s.health.leave(g.cfg.Now(), nil)
+	case errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && g.cfg.Now().Sub(began) < g.cfg.Timeout/2:
+		// The caller has gone, or came with hardly any time left: that says
+		// nothing of the server.
+		s.health.release()
+	default:
+		s.health.leave(g.cfg.Now(), err)
+	}
+	return err
+}
+
+// next returns the server whose pause ends first.
+func (g *group) next() *server {
+	first := g.servers[0]
+	soonest, _ := first.health.last()
+	for _, s := range g.servers[1:] {
+		if until, _ := s.health.last(); until.Before(soonest) {
+			first, soonest = s, until
+		}
+	}
+	return first
+}
+
+// away returns nil if some server is thought to answer, else an error that
+// says why none is.
+func (g *group) away() error {
+	var why error
+	for _, s := range g.servers {
+		_, err := s.health.last()
+		if err == nil {
+			return nil
+		}
+		why = errors.Join(why, err)
+	}
+	return fmt.Errorf("%w: %w", errAway, why)
+}
+
+// elsewhere tells whether err is about the server and not about what it was
+// asked, so that another should be asked. Never so for an answer about a
+// password, or one wrong login would count at each server.
+func elsewhere(err error) bool {
+	var link *linkError
+	if errors.As(err, &link) {
+		return !link.answered
+	}
+	if ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable) {
+		return true
+	}
+	return restricted(err)
+}

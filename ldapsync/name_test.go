@@ -1,0 +1,68 @@
+package ldapsync
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestCanonical(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, want, why string }{
+		{name: "plain", in: "alice", want: "alice"},
+		{name: "case", in: "ALICE", want: "alice"},
+		{name: "spaces", in: "  alice \u00a0 b  c ", want: "alice b c"},
+		{name: "full width", in: "ｕ１", want: "u1"},
+		{name: "sharp s", in: "Straße", want: "strasse"},
+		{name: "composed and not", in: "e\u0301", want: "\u00e9"},
+		{name: "ligature", in: "ﬁ", want: "fi"},
+		{name: "filter characters", in: "a*)(uid=*", want: "a*)(uid=*"},
+		{name: "a realm", in: "Alice@Example.org", want: "alice@example.org"},
+		{name: "as long as can be", in: strings.Repeat("x", 253), want: strings.Repeat("x", 253)},
+		{name: "empty", in: "", why: "empty"},
+		{name: "blank", in: "  \u3000", why: "empty"},
+		{name: "too long", in: strings.Repeat("x", 254), why: "longer"},
+		{name: "too long when spelt out", in: strings.Repeat("\ufdfa", 80), why: "longer"},
+		{name: "not UTF-8", in: "al\xffice", why: "UTF-8"},
+		{name: "NUL", in: "alice\x00", why: "control"},
+		{name: "newline at the end", in: "alice\n", why: "control"},
+		{name: "escape", in: "\x1b[2Jalice", why: "control"},
+		{name: "C1 control", in: "a\u0085b", why: "control"},
+		{name: "soft hyphen", in: "al\u00adice", why: "seen"},
+		{name: "right to left override", in: "\u202eecila", why: "seen"},
+		{name: "zero width joiner", in: "al\u200dice", why: "seen"},
+		{name: "line separator", in: "a\u2028b", why: "seen"},
+		{name: "filler", in: "alice\u3164", why: "seen"},
+		{name: "variation selector", in: "alice\ufe0f", why: "seen"},
+		{name: "private use", in: "alice\ue000", why: "seen"},
+	} {
+		got, err := Canonical(tt.in)
+		var refused *NameError
+		if tt.why == "" && (err != nil || got != tt.want) ||
+			tt.why != "" && (!errors.As(err, &refused) || !strings.Contains(refused.Why, tt.why)) {
+			t.Errorf("%s: Canonical(%q) = %q, %v; want %q, %q", tt.name, tt.in, got, err, tt.want, tt.why)
+		}
+	}
+}
+
+func FuzzCanonical(f *testing.F) {
+	for _, seed := range []string{"alice", "ＡＬＩＣＥ", "Straße", "e\u0301", "\u0345\u03b1", "a\u3000b", "\ufdfa", "\u1e9e", "İ", "a\xff", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		got, err := Canonical(name)
+		if err != nil {
+			if got != "" || !errors.As(err, new(*NameError)) {
+				t.Errorf("Canonical(%q) = %q, %v", name, got, err)
+			}
+			return
+		}
+		if again, err := Canonical(got); err != nil || again != got {
+			t.Errorf("Canonical(%q) = %q, whose Canonical is %q, %v", name, got, again, err)
+		}
+		if got == "" || len(got) > 253 || !utf8.ValidString(got) || strings.TrimSpace(got) != got || strings.Contains(got, "  ") {
+			t.Errorf("Canonical(%q) = %q", name, got)
+		}
+	})
+}

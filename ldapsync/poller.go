@@ -1,0 +1,175 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"lockstep/internal/opaque"
+)
+
+// poller is an LDAP directory: a service connection on which it is searched,
+// and a pool of others for the binds of users.
+type poller struct {
+	cfg     Config
+	schema  schema
+	replica *replica
+	group   *group
+	pool    *pool
+
+	turn chan struct{} // holds one token: the right to search, and all below
+
+	conn      *conn     // nil if there is none
+	fresh     bool      // no full refresh has succeeded on conn
+	watermark string    // where the next search for changes begins, of the server's clock
+	nextFull  time.Time // when the next full refresh is due
+	nextPoll  time.Time // when the next search of any kind is due
+	failures  int       // in a row, of connecting and of full refreshes
+
+	mu  sync.Mutex // guards url and err
+	url string     // of the server of the service connection
+	err error      // of the last search
+}
+
+func newServer(c Config, r *replica) (*poller, error) {
+	p := &poller{cfg: c, schema: r.schema, replica: r, turn: make(chan struct{}, 1)}
+	servers, err := newServers(&p.cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.group = &group{cfg: &p.cfg, servers: servers}
+	p.pool = newPool(p.group, c.Pool)
+	p.url = servers[0].name
+	p.turn <- struct{}{}
+	return p, nil
+}
+
+// checkPassword implements source.
+func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) error {
+	err := p.pool.use(ctx, func(ctx context.Context, c *conn) error { return c.checkPassword(ctx, a.DN, password) })
+	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {
+		return err
+	}
+	return fmt.Errorf("check password at the directory: %w", err)
+}
+
+func (p *poller) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Status{Kind: "ldap", URL: p.url, Err: p.err}
+}
+
+// reachable implements source. A refresh that is incomplete does not count
+// against it: logins can be decided on what is known.
+func (p *poller) reachable() error { return p.group.away() }
+
+// follow implements source.
+func (p *poller) follow(ctx context.Context) error {
+	defer p.pool.drain()
+	defer p.disconnect()
+	for {
+		// Errors are kept and told by step.
+		_ = p.step(ctx, false)
+		p.pool.sweep()
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *poller) disconnect() {
+	<-p.turn
+	defer func() { p.turn <- struct{}{} }()
+	p.drop()
+}
+
+func (p *poller) wait(ctx context.Context) error {
+	<-p.turn
+	pause := p.nextPoll.Sub(p.cfg.Now())
+	p.turn <- struct{}{}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// refresh implements source.
+func (p *poller) refresh(ctx context.Context) error { return p.step(ctx, true) }
+
+// step searches once: for everything if that is due or full is set, else for
+// what has changed.
+func (p *poller) step(ctx context.Context, full bool) error {
+	select {
+	case <-p.turn:
+		defer func() { p.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	began := p.cfg.Now()
+	err := p.connect(ctx)
+	full = full || p.fresh || !began.Before(p.nextFull)
+	if err == nil {
+		err = p.search(ctx, full)
+	}
+	p.plan(began, full, err)
+	if ctx.Err() == nil {
+		p.note(err)
+	}
+	return err
+}
+
+// plan sets when to search next. Searching takes no more than one part in
+// twenty of the time, however slow the directory is.
+func (p *poller) plan(began time.Time, full bool, err error) {
+	now := p.cfg.Now()
+	rest := 20 * now.Sub(began)
+	p.nextPoll = now.Add(max(p.cfg.pace.changes, rest))
+	switch {
+	case err == nil && full:
+		p.failures = 0
+		p.nextFull = now.Add(max(p.cfg.pace.full, rest))
+	case err != nil && (full || p.conn == nil):
+		p.failures++
+		p.nextFull = now.Add(min(backOff(p.failures), p.cfg.pace.full))
+		if p.conn == nil || p.fresh {
+			p.nextPoll = p.nextFull
+		}
+	}
+}
+
+// note keeps the outcome, and logs it if it is another than before.
+func (p *poller) note(err error) {
+	p.mu.Lock()
+	was := p.err
+	p.err = err
+	if p.conn != nil {
+		p.url = p.conn.server.name
+	}
+	url := p.url
+	p.mu.Unlock()
+	switch {
+	case err == nil && was != nil:
+		p.cfg.Log.Info("directory is followed again", "url", url)
+	case err != nil && (was == nil || kind(err) != kind(was)):
+		p.cfg.Log.Error("directory cannot be followed, the accounts stay as they are", "url", url, "err", err)
+	}
+}
+
+// kind tells errors apart as far as the log is concerned: texts differ from
+// one try to the next in ports and times.
+func kind(err error) string {
+	var link *linkError
+	switch {
+	case errors.As(err, &link):
+		return "link"
+	case errors.Is(err, errAway):
+		return "link"
+	}
+	return err.Error()
+}

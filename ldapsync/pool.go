@@ -1,0 +1,122 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// pool lends connections for the binds of users. A connection from it has been
+// bound by strangers, so it is never used for anything else.
+type pool struct {
+	group *group
+	slots chan struct{} // one for each bind under way
+
+	mu      sync.Mutex // guards what follows; never held across the network
+	idle    map[*server][]*conn
+	drained bool // nothing is kept any more
+}
+
+func newPool(g *group, size int) *pool {
+	return &pool{group: g, slots: make(chan struct{}, size), idle: map[*server][]*conn{}}
+}
+
+// use calls request with a connection that nobody else uses meanwhile, to the
+// first server that answers. It waits for one no longer than ctx.
+func (p *pool) use(ctx context.Context, request func(context.Context, *conn) error) error {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return p.group.try(ctx, func(ctx context.Context, s *server) error { return p.useServer(ctx, s, request) })
+}
+
+func (p *pool) useServer(ctx context.Context, s *server, request func(context.Context, *conn) error) error {
+	if c := p.take(s); c != nil {
+		err := request(ctx, c)
+		p.put(c)
+		if !stale(err) || ctx.Err() != nil {
+			return err
+		}
+		// The server closed it while it was idle, and gave no answer.
+	}
+	c, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.put(c)
+	return request(ctx, c)
+}
+
+// stale tells whether err is what a connection gives that the server has
+// closed meanwhile. A timeout is not: the request may be under way.
+func stale(err error) bool {
+	var link *linkError
+	return errors.As(err, &link) && !link.answered && !link.timeout
+}
+
+// take returns the idle connection to s that was used last, or nil.
+func (p *pool) take(s *server) *conn {
+	now := p.group.cfg.Now()
+	p.mu.Lock()
+	idle := p.idle[s]
+	var old []*conn
+	var c *conn
+	for n := len(idle); n > 0 && c == nil; n = len(idle) {
+		c, idle = idle[n-1], idle[:n-1]
+		if !c.usable(now) {
+			old, c = append(old, c), nil
+		}
+	}
+	p.idle[s] = idle
+	p.mu.Unlock()
+	for _, o := range old {
+		o.close()
+	}
+	return c
+}
+
+func (p *pool) put(c *conn) {
+	keep := c.usable(p.group.cfg.Now())
+	p.mu.Lock()
+	if keep = keep && !p.drained; keep {
+		p.idle[c.server] = append(p.idle[c.server], c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// sweep closes connections that have been idle for long.
+func (p *pool) sweep() { p.closeIf(func(c *conn) bool { return !c.usable(p.group.cfg.Now()) }) }
+
+// drain closes all that are idle, and from now on each when it comes back.
+func (p *pool) drain() {
+	p.mu.Lock()
+	p.drained = true
+	p.mu.Unlock()
+	p.closeIf(func(*conn) bool { return true })
+}
+
+func (p *pool) closeIf(unwanted func(*conn) bool) {
+	var closing []*conn
+	p.mu.Lock()
+	for s, idle := range p.idle {
+		var kept []*conn
+		for _, c := range idle {
+			if unwanted(c) {
+				closing = append(closing, c)
+			} else {
+				kept = append(kept, c)
+			}
+		}
+		p.idle[s] = kept
+	}
+	p.mu.Unlock()
+	for _, c := range closing {
+		c.close()
+	}
+}
