@@ -134,6 +134,7 @@ func TestNotCounted(t *testing.T) {
 	w.must("secret"+w.code(0), Accepted, None)
 	for range 200 {
 		w.must("secret"+w.code(0), Refused, Replayed)
+		w.must(w.code(1), Refused, NoPassword)
 	}
 	for i := range 200 {
 		r := Request{User: "alice", Typed: opaque.Text(fmt.Sprint("password", i, "x")), Policy: Policy{Challenge: true}}

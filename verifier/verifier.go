@@ -327,6 +327,9 @@ func (a attempt) finish(ctx context.Context, r Request, f finding, s State, vers
 		if err != nil {
 			return Decision{}, fmt.Errorf("check password: %w", err)
 		}
+		if refusal != nil && refusal.Kind == NoPassword {
+			return Decision{Reason: *refusal}, nil // nothing has been guessed
+		}
 		if refusal != nil {
 			return a.count(ctx, r, Decision{Reason: *refusal})
 		}
