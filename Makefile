@@ -14,7 +14,7 @@ demo: build
 
 # Everything: installs what is missing, then an absent program is a failure.
 test: tools lint
-	LOCKSTEP_TEST_ALL=1 $(GO) test -race ./...
+	LOCKSTEP_TEST_ALL=1 $(GO) test -race -parallel 8 ./...
 	$(MAKE) fuzz
 
 lint:

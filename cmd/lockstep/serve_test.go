@@ -50,28 +50,28 @@ func ldifText(t *testing.T, people ...user) string {
 func TestEveryWayToType(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "radclient")
-	alice := newUser("alice")
-	digits := newUser("digits")
+	alice, carol, digits := newUser("alice"), newUser("carol"), newUser("digits")
 	digits.password += "123456"
-	s := ldifSite(t, alice, digits)
+	s := ldifSite(t, alice, carol, digits)
 
-	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
-	s.must(plainClient, "alice", alice.password+alice.code(0), reject)
+	code := alice.code(0)
+	s.must(plainClient, "alice", alice.password+code, accept)
+	s.must(plainClient, "alice", alice.password+code, reject)
 	s.must(plainClient, "ALICE", alice.code(1)+alice.password, accept)
-	s.must(separatorClient, "alice", alice.password+","+alice.code(-1), accept)
-	s.must(plainClient, "alice", alice.password, reject)
+	s.must(plainClient, "carol", carol.password, reject)
+	s.must(separatorClient, "carol", carol.password+","+carol.code(0), accept)
+	s.must(codeClient, "carol", carol.code(1), accept)
 	s.must(plainClient, "digits", digits.password+digits.code(0), accept)
 	s.must(plainClient, "digits", digits.code(1)+digits.password, accept)
-	s.must(codeClient, "digits", digits.code(-1), accept)
-	s.must(strangerClient, "alice", alice.password+alice.code(0), silence)
+	s.must(strangerClient, "alice", alice.password+code, silence)
 }
 
 func TestChallengeOverRadclient(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "radclient")
-	alice, digits := newUser("alice"), newUser("digits")
+	alice, carol, digits := newUser("alice"), newUser("carol"), newUser("digits")
 	digits.password += "123456"
-	s := ldifSite(t, alice, digits)
+	s := ldifSite(t, alice, carol, digits)
 	answer := func(first testenv.RadclientReply, from string, u user, code, want string) {
 		t.Helper()
 		if len(first.Attributes["State"]) != 1 || len(first.Attributes["Reply-Message"]) != 1 {
@@ -92,7 +92,7 @@ func TestChallengeOverRadclient(t *testing.T) {
 	answer(first, challengeClient, digits, digits.code(1), reject) // somebody else's
 	answer(first, plainClient, alice, alice.code(1), reject)       // another client's
 	answer(first, challengeClient, alice, alice.code(1), accept)   // still good
-	s.must(challengeClient, "digits", digits.password+digits.code(-1), accept)
+	s.must(challengeClient, "carol", carol.password+carol.code(0), accept)
 }
 
 // The same packet again gets the same octets, and spends nothing.
@@ -181,7 +181,6 @@ func TestKillNineForgetsNoCode(t *testing.T) {
 		people = append(people, newUser(fmt.Sprintf("user%d", i)))
 	}
 	s := ldifSite(t, people...)
-	people[0].code(0) // not at the end of a step
 	type login struct{ name, typed string }
 	var mu sync.Mutex
 	var accepted []login
