@@ -33,7 +33,7 @@ const (
 	dropTooOld
 	dropCannotDecide
 	dropSuperseded
-	dropRejectsFull
+	dropDelayedFull
 	dropStateInUse
 	dropStateFull
 	dropNotReady
@@ -75,7 +75,7 @@ var counterNames = [countersLen]string{
 	dropTooOld:                     "DropTooOld",
 	dropCannotDecide:               "DropCannotDecide",
 	dropSuperseded:                 "DropSuperseded",
-	dropRejectsFull:                "DropRejectsFull",
+	dropDelayedFull:                "DropDelayedFull",
 	dropStateInUse:                 "DropStateInUse",
 	dropStateFull:                  "DropStateFull",
 	dropNotReady:                   "DropNotReady",

@@ -16,8 +16,8 @@
 //   - Every reply to an Access-Request or Status-Server begins with a
 //     Message-Authenticator (CVE-2024-3596) and ends with the request's
 //     Proxy-State.
-//   - An Access-Reject leaves at a fixed time after its request came, whatever
-//     was looked at.
+//   - Access-Reject and Access-Challenge leave at a fixed time after their
+//     request came, whatever was looked at.
 //   - All memory that strangers can make it use is bounded. What exceeds a
 //     bound is dropped and counted.
 //   - Passwords, codes, secrets and State are in no log line, at any level.

@@ -164,9 +164,15 @@ func (r *rig) repliesOn(conn *fakeConn) (replies []radius.Packet) {
 	return replies
 }
 
-// one sends a datagram and wants one reply with that code.
+// one sends a datagram and wants one reply with that code: at once, but for a
+// challenge, which has its time.
 func (r *rig) one(from netip.AddrPort, datagram []byte, want radius.Code) radius.Packet {
 	r.t.Helper()
+	if want == layeh.CodeAccessChallenge {
+		r.silent(r.send(from, datagram))
+		r.silent(r.later(challengeDelay - 1))
+		return r.only(r.later(1), want)
+	}
 	return r.only(r.send(from, datagram), want)
 }
 

@@ -34,11 +34,11 @@ type Server struct {
 	// packets wait and must not block. Nil means always ready.
 	Ready func() error
 
-	Workers        int           // logins decided at once; default 64
-	Queue          int           // requests that may wait for a worker, fresh and challenged ones each; default 1024
-	Deadline       time.Duration // of one request, from its arrival; default 5 s
-	Duplicates     int           // requests and replies remembered; default 65536
-	DelayedRejects int           // default 16384
+	Workers    int           // logins decided at once; default 64
+	Queue      int           // requests that may wait for a worker, fresh and challenged ones each; default 1024
+	Deadline   time.Duration // of one request, from its arrival; default 5 s
+	Duplicates int           // requests and replies remembered; default 65536
+	Delayed    int           // replies that may wait for their time; default 16384
 
 	once     sync.Once
 	startErr error
@@ -54,7 +54,7 @@ type Server struct {
 	unknown  *sometimes // about sources that are no clients
 
 	fresh, challenged chan *job
-	delayed           atomic.Int64 // rejects that wait for their time
+	delayed           atomic.Int64 // replies that wait for their time
 	inflight          sync.WaitGroup
 	readers           sync.WaitGroup
 	base              context.Context // ends when nothing more is to be decided
@@ -181,7 +181,7 @@ func orDefault[T int | time.Duration](v, fallback T) T {
 
 func (s *Server) deadline() time.Duration { return orDefault(s.Deadline, 5*time.Second) }
 
-func (s *Server) mostDelayed() int64 { return int64(orDefault(s.DelayedRejects, 1<<14)) }
+func (s *Server) mostDelayed() int64 { return int64(orDefault(s.Delayed, 1<<14)) }
 
 // unmap returns the address that a client is known by: IPv4 in IPv6 is IPv4.
 func unmap(addr netip.AddrPort) netip.AddrPort {

@@ -43,12 +43,12 @@ func TestRejectDelay(t *testing.T) { // C93
 		})
 	})
 	t.Run("is bounded", func(t *testing.T) {
-		inBubbleWith(t, &Server{DelayedRejects: 3}, always(Reject), func(t *testing.T, r *rig) {
+		inBubbleWith(t, &Server{Delayed: 3}, always(Reject), func(t *testing.T, r *rig) {
 			for i := range 5 {
 				r.silent(r.send(vpn, login(byte(i), "alice", "pass")))
 			}
-			if got := r.later(time.Second); len(got) != 3 || r.count("DropRejectsFull") != 2 {
-				t.Errorf("%d rejects, %d dropped; want 3, 2", len(got), r.count("DropRejectsFull"))
+			if got := r.later(time.Second); len(got) != 3 || r.count("DropDelayedFull") != 2 {
+				t.Errorf("%d rejects, %d dropped; want 3, 2", len(got), r.count("DropDelayedFull"))
 			}
 			r.send(vpn, login(9, "alice", "pass"))
 			r.only(r.later(time.Second), layeh.CodeAccessReject)

@@ -185,22 +185,35 @@ var codes = map[Outcome]radius.Code{
 	Challenge: layeh.CodeAccessChallenge,
 }
 
-// answer sends a reply now, or a reject when its time has come. It reports
-// whether it has taken over the request's entry.
-func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
-	if outcome != Reject {
-		s.deliver(j, outcome, reply)
-		return true
+// challengeDelay is the time from a request to its Access-Challenge. It covers
+// what is done for some names and not for others, such as writing down that a
+// login of an account has failed.
+const challengeDelay = 100 * time.Millisecond
+
+// leavesAfter is the time from a request to its reply, where the reply must not
+// show what was looked at.
+func (j *job) leavesAfter(outcome Outcome) time.Duration {
+	switch outcome {
+	case Reject:
+		return j.client.RejectDelay
+	case Challenge:
+		return challengeDelay
 	}
-	wait := j.client.RejectDelay - s.now().Sub(j.received)
+	return 0
+}
+
+// answer sends a reply when its time has come. It reports whether it has taken
+// over the request's entry.
+func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
+	wait := j.leavesAfter(outcome) - s.now().Sub(j.received)
 	if wait <= 0 {
 		s.deliver(j, outcome, reply)
 		return true
 	}
 	if s.delayed.Add(1) > s.mostDelayed() {
 		s.delayed.Add(-1)
-		s.counters.drop(dropRejectsFull)
-		s.warn(occasion{what: "too many rejects waiting, replies dropped"})
+		s.counters.drop(dropDelayedFull)
+		s.warn(occasion{what: "too many replies waiting for their time, replies dropped"})
 		return false
 	}
 	s.inflight.Add(1)
