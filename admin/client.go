@@ -38,14 +38,14 @@ func (c *Client) List(ctx context.Context) ([]User, error) {
 // Show returns one user, or an error wrapping ErrNoUser.
 func (c *Client) Show(ctx context.Context, name string) (User, error) {
 	var u User
-	err := c.do(ctx, "GET", "/v1/users/"+url.PathEscape(name), &u)
+	err := c.do(ctx, "GET", "/v1/user?name="+url.QueryEscape(name), &u)
 	return u, err
 }
 
 // Unlock forgets the user's failures and returns how many there were.
 func (c *Client) Unlock(ctx context.Context, name string) (int, error) {
 	var n unlocked
-	err := c.do(ctx, "POST", "/v1/users/"+url.PathEscape(name)+"/unlock", &n)
+	err := c.do(ctx, "POST", "/v1/unlock?name="+url.QueryEscape(name), &n)
 	return n.Failures, err
 }
 

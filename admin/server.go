@@ -77,8 +77,9 @@ func NewServer(u Users, log *slog.Logger) *http.Server {
 	h := handler{u, log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/users", h.list)
-	mux.HandleFunc("GET /v1/users/{name}", h.show)
-	mux.HandleFunc("POST /v1/users/{name}/unlock", h.unlock)
+	// A name is a parameter and no part of the path, which "." and ".." change.
+	mux.HandleFunc("GET /v1/user", h.show)
+	mux.HandleFunc("POST /v1/unlock", h.unlock)
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -100,14 +101,19 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h handler) show(w http.ResponseWriter, r *http.Request) {
-	u, err := h.users.Show(r.Context(), r.PathValue("name"))
+	u, err := h.users.Show(r.Context(), r.URL.Query().Get("name"))
 	respond(w, u, err)
 }
 
 func (h handler) unlock(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	name := r.URL.Query().Get("name")
 	n, err := h.users.Unlock(r.Context(), name)
-	h.log.Info("admin action", "action", "unlock", "user", name, "failures", n, "uid", peer(r.Context()), "err", err)
+	facts := []any{"action", "unlock", "user", name, "failures", n, "uid", peer(r.Context())}
+	if err != nil {
+		h.log.Warn("admin action failed", append(facts, "err", err)...)
+	} else {
+		h.log.Info("admin action", facts...)
+	}
 	respond(w, unlocked{n}, err)
 }
 

@@ -177,3 +177,35 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("defaults: %v, %v, want no warnings", c.Warnings(), err)
 	}
 }
+
+func TestWarningsOfAnLDIFFile(t *testing.T) {
+	c, err := load(t, with("client", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(filepath.Dir(c.Path), "people.ldif")
+	for _, tt := range []struct {
+		name string
+		mode os.FileMode // 0 for no file
+		warn bool
+	}{
+		{"absent", 0, false},
+		{"private", 0o600, false},
+		{"its group may read and write it", 0o660, false},
+		{"others can read it", 0o644, true},
+		{"others can write it", 0o602, true},
+		{"private again", 0o640, false},
+	} {
+		if tt.mode != 0 {
+			// Not by WriteFile alone, which goes through the umask.
+			err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, tt.mode))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := c.Warnings()
+		if warned := len(got) == 1 && strings.Contains(got[0], "chmod 640") && strings.Contains(got[0], path); warned != tt.warn || !tt.warn && got != nil {
+			t.Errorf("%s: %q, want a warning: %v", tt.name, got, tt.warn)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+	"strings"
+)
 
 // shortSecret is the length in octets up to which a RADIUS secret is short.
 // RFC 2865, section 3, prefers 16 and more; those up to 12 can be searched for
@@ -8,11 +12,16 @@ import "fmt"
 const shortSecret = 12
 
 // Warnings returns what c allows although it is risky, a sentence each, nil if
-// nothing. It names clients and servers and shows no secrets.
+// nothing. It names clients, servers and files and shows no secrets. It looks at
+// the mode of an LDIF file as that is at the call; one that cannot be looked at
+// is left to whoever reads it.
 func (c *Config) Warnings() (warnings []string) {
 	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	for _, url := range c.Directory.clear() {
 		warn("directory %s gets passwords in the clear (insecure = true)", url)
+	}
+	for _, path := range c.Directory.exposed() {
+		warn("others have access to the directory file, which holds keys; chmod 640 %q", path)
 	}
 	if len(c.Store.Endpoints) > 0 {
 		warn("store.endpoints is not used with engine = %q", c.Store.Engine)
@@ -29,4 +38,19 @@ func (c *Config) Warnings() (warnings []string) {
 		}
 	}
 	return warnings
+}
+
+// exposed returns the LDIF files that others than their owner and group can
+// read or write.
+func (c *Directory) exposed() (paths []string) {
+	for _, url := range c.URLs {
+		path, ok := strings.CutPrefix(url, "ldif:")
+		if !ok {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }

@@ -9,7 +9,7 @@ import (
 
 // Account is an enrolled person, as the directory has them.
 type Account struct {
-	ID        string // stable over renames where the directory allows it: entryUUID, objectGUID or nsUniqueId, else "dn:" and the normalised DN
+	ID        string // stable over renames where the directory allows it: entryUUID, objectGUID or nsUniqueId, else "dn:" and the normalised DN; 1000 octets at most unless unusable
 	Name      string // canonical login name, see [Canonical]
 	DN        string // as the directory spells it; what a password is bound with
 	Key       opaque.Bytes

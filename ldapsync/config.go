@@ -38,7 +38,7 @@ type Config struct {
 	Insecure bool   // allows ldap:// without StartTLS to other hosts
 
 	Timeout time.Duration // for one connect, bind or step of a search; 0 is 3 s
-	Pool    int           // most binds at once; 0 is 8
+	Pool    int           // most binds at once; 0 is 8. Four times as many may wait for one
 
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // nil is time.Now

@@ -101,7 +101,8 @@ func (d *Directory) Lookup(name string) (Account, error) {
 // CheckPassword asks the directory whether password is a's. Nil means that it
 // is, and a [*PasswordError] that the directory refused it. Any other error
 // means that it could not be told: the caller must neither accept nor count it
-// against the user. It takes no longer than ctx allows.
+// against the user. It takes no longer than ctx allows, and is such an error at
+// once where too many other calls wait for an LDAP server already.
 func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaque.Bytes) error {
 	if err := refusePassword(password.Reveal()); err != nil {
 		return err

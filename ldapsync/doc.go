@@ -18,6 +18,8 @@
 //     or gives an answer that is not about the password never makes a password
 //     right or wrong. Another server is asked only if the first has not
 //     answered, so that a wrong password counts once.
+//   - Calls that wait for a slow or frozen server are few, by the size of the
+//     pool. More are turned away at once, as "could not tell".
 //   - An entry that cannot be read as it is meant is unusable and says why;
 //     nothing in it is replaced by a default.
 //   - Referrals are never followed. They would send the password to a server

@@ -12,6 +12,10 @@ import (
 	"lockstep/ldapsync/userpassword"
 )
 
+// maxID is the length of the longest account ID, in octets: stores have limits
+// for what they keep states under.
+const maxID = 1000
+
 // entry is what a source says about one entry. It is never changed once made.
 type entry struct {
 	id     string
@@ -81,6 +85,9 @@ func (s schema) account(e *entry, params func(norm string) *entry) (Account, err
 	a := Account{ID: e.id, DN: e.dn}
 	if len(e.names) > 0 {
 		a.Name = e.names[0]
+	}
+	if len(e.id) > maxID {
+		return a, fmt.Errorf("ID of %d octets (entryUUID, nsUniqueId or the DN): want at most %d", len(e.id), maxID)
 	}
 	// Which of them a phone has cannot be known, and trying all would make
 	// guessing easier.

@@ -132,11 +132,13 @@ func morePages(r *reply, cookie string) *reply {
 }
 
 // found is the search result entry of an enrolled person.
-func found(uid string) *reply {
+func found(uid string) *reply { return foundAs(uid, "id-of-"+uid) }
+
+func foundAs(uid, id string) *reply {
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
 	p.AppendChild(text(dn(uid)))
 	attrs := ber.NewSequence("")
-	for name, value := range map[string]string{"uid": uid, "oathSecret": key1, "entryUUID": "id-of-" + uid} {
+	for name, value := range map[string]string{"uid": uid, "oathSecret": key1, "entryUUID": id} {
 		attr := ber.NewSequence("")
 		attr.AppendChild(text(name))
 		set := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
@@ -285,6 +287,17 @@ func TestIncompleteRefreshDropsNothing(t *testing.T) {
 			eventually(t, "it recovers", func() bool { return d.Refresh(t.Context()) == nil })
 		})
 	}
+}
+
+func TestLongIDFromAServer(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(request) []*reply {
+		return []*reply{foundAs("alice", strings.Repeat("x", 1000)), foundAs("bob", strings.Repeat("x", 1001)),
+			result(ldap.ApplicationSearchResultDone, 0, "")}
+	})
+	d := refreshed(t, fakeConfig(s))
+	lookup(t, d, "alice")
+	wantUnusable(t, d, "bob", "ID of 1001 octets")
 }
 
 func TestMassDeletionMustBeSeenTwice(t *testing.T) {

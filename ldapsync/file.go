@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -22,8 +23,9 @@ type file struct {
 	base    string // normalised base DN, "" for all
 	replica *replica
 
-	mu  sync.Mutex // guards err; serialises refresh
-	err error      // of the last load
+	mu   sync.Mutex  // guards what follows; serialises refresh
+	err  error       // of the last load
+	mode fs.FileMode // the permissions at the last load
 }
 
 func newFile(c Config, path string, r *replica) *file {
@@ -38,6 +40,7 @@ func newFile(c Config, path string, r *replica) *file {
 type version struct {
 	mtime time.Time
 	size  int64
+	mode  fs.FileMode // a file that could not be read may be readable now
 	inode uint64
 	err   string // why it cannot be told
 }
@@ -47,7 +50,7 @@ func (f *file) version() version {
 	if err != nil {
 		return version{err: err.Error()}
 	}
-	v := version{mtime: info.ModTime(), size: info.Size()}
+	v := version{mtime: info.ModTime(), size: info.Size(), mode: info.Mode()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		v.inode = sys.Ino
 	}
@@ -99,12 +102,15 @@ func (f *file) refresh(context.Context) error {
 
 // read returns the entries at and below the base DN. All passwords of the file
 // must be hashes that can be checked: nobody shall run on clear text unawares.
+// No two records may have one ID: the last would take the place of the others,
+// and their spent codes would be the same ones.
 func (f *file) read() ([]*entry, error) {
 	in, err := os.Open(f.path)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
+	f.checkMode(in)
 	records, err := ldif.Parse(in)
 	if at := (*ldif.Error)(nil); errors.As(err, &at) && at.Line > 0 {
 		return nil, fmt.Errorf("%s:%d: %s", f.path, at.Line, at.Msg)
@@ -112,16 +118,35 @@ func (f *file) read() ([]*entry, error) {
 		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	var entries []*entry
+	lines := make(map[string]int, len(records))
 	for _, record := range records {
 		e := f.replica.schema.newEntry(record.DN, func(attr string) []string { return record.Attrs[strings.ToLower(attr)] })
 		if e.hashes, err = parseHashes(record.Attrs["userpassword"]); err != nil {
 			return nil, fmt.Errorf("%s:%d: userPassword of %q: %w", f.path, record.Line, record.DN, err)
 		}
+		if first, ok := lines[e.id]; ok {
+			return nil, fmt.Errorf("%s:%d: the record at line %d has the same ID (entryUUID); give each its own", f.path, record.Line, first)
+		}
+		lines[e.id] = record.Line
 		if f.covers(e.norm) {
 			entries = append(entries, e)
 		}
 	}
 	return entries, nil
+}
+
+// checkMode warns of a file that others have access to, once for each mode.
+func (f *file) checkMode(in *os.File) {
+	info, err := in.Stat()
+	if err != nil {
+		return
+	}
+	mode := info.Mode().Perm()
+	if mode&0o007 != 0 && mode != f.mode {
+		f.cfg.Log.Warn("others have access to the directory file, which holds keys: chmod 640",
+			"url", "ldif:"+f.path, "mode", fmt.Sprintf("%04o", mode))
+	}
+	f.mode = mode
 }
 
 func (f *file) covers(norm string) bool {

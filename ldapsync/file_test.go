@@ -94,6 +94,11 @@ func TestFileThatCannotBeUsed(t *testing.T) {
 		{"clear text of somebody not enrolled", inFile("bob", "userPassword: hunter2"), "directory.ldif:1: "},
 		{"clear text of somebody outside the base", "dn: cn=x\nobjectClass: device\nuserPassword: hunter2\n", "directory.ldif:1: "},
 		{"unsalted hash", inFile("bob", "userPassword: {MD5}hunter2"), "directory.ldif:1: "},
+		{"one ID twice", inFile("alice", aliceInFile, "entryUUID: 5b0f-1") + inFile("bob", "oathSecret: "+key2, "entryUUID: 5B0F-1"),
+			"directory.ldif:11: the record at line 1 has the same ID"},
+		{"one ID twice, one is not enrolled", inFile("alice", aliceInFile, "entryUUID: 5b0f-1") + inFile("bob", "entryUUID: 5b0f-1"), "line 1 has"},
+		{"one ID twice, one is outside the base", inFile("alice", aliceInFile, "entryUUID: 5b0f-1") + "dn: cn=x\nobjectClass: device\nentryUUID: 5b0f-1\n", "line 1 has"},
+		{"an ID like a DN", inFile("alice", aliceInFile) + inFile("bob", "oathSecret: "+key2, "entryUUID: dn:"+dn("alice")), "line 1 has"},
 		{"not LDIF", inFile("alice", aliceInFile) + "hunter2\n", "directory.ldif:10: "},
 	} {
 		path := ldifFile(t, inFile("alice", aliceInFile))
@@ -113,6 +118,65 @@ func TestFileThatCannotBeUsed(t *testing.T) {
 			t.Errorf("%s: Healthy() = %v, but logins can be decided", tt.name, err)
 		}
 	}
+}
+
+func TestLongIDInAFile(t *testing.T) {
+	t.Parallel()
+	longDN := "dn: cn=" + strings.Repeat("x", 1000) + ",dc=example,dc=org"
+	path := ldifFile(t, inFile("alice", aliceInFile, "entryUUID: "+strings.Repeat("x", 1000))+
+		inFile("bob", aliceInFile, "entryUUID: "+strings.Repeat("x", 1001))+
+		strings.Replace(inFile("carol", aliceInFile), "dn: "+dn("carol"), longDN, 1)+
+		strings.Replace(inFile("dave", aliceInFile, "entryUUID: 5b0f"), "dn: "+dn("dave"), longDN+",dc=org", 1))
+	d := refreshed(t, Config{URLs: []string{"ldif:" + path}})
+	lookup(t, d, "alice")
+	wantUnusable(t, d, "bob", "ID of 1001 octets")
+	wantUnusable(t, d, "carol", "ID of 1024 octets")
+	lookup(t, d, "dave")
+}
+
+func wantUnusable(t *testing.T, d *Directory, name, why string) {
+	t.Helper()
+	_, err := d.Lookup(name)
+	if unusable := (*UnusableError)(nil); !errors.As(err, &unusable) || !strings.Contains(err.Error(), why) {
+		t.Errorf("Lookup(%q): %v, want unusable: %s", name, err, why)
+	}
+}
+
+// Each look finds a file that others have access to; one line a mode is enough.
+func TestFileOpenToOthers(t *testing.T) {
+	t.Parallel()
+	path := ldifFile(t, inFile("alice", aliceInFile))
+	chmod := func(mode os.FileMode) {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chmod(0o644)
+	synctest.Test(t, func(t *testing.T) {
+		log, logged := logTo(t)
+		d := open(t, Config{URLs: []string{"ldif:" + path}, Log: log})
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.Run(ctx)
+		for i, tt := range []struct {
+			mode  os.FileMode
+			warns int // in all
+		}{{0o644, 1}, {0o640, 1}, {0o642, 2}, {0o660, 2}, {0o600, 2}, {0o644, 3}, {0o664, 4}} {
+			chmod(tt.mode)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if n := strings.Count(logged(), "chmod 640"); n != tt.warns {
+				t.Errorf("%d, mode %o: %d warnings, want %d:\n%s", i, tt.mode, n, tt.warns, logged())
+			}
+		}
+		if !has(d, "alice") || !strings.Contains(logged(), "mode=0642") {
+			t.Errorf("not read all the same, or no mode in the log:\n%s", logged())
+		}
+		if err := d.Refresh(ctx); err != nil || strings.Count(logged(), "chmod 640") != 4 {
+			t.Errorf("read again: %v, %s", err, logged())
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 func TestFileIsFollowed(t *testing.T) {

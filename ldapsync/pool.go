@@ -3,14 +3,22 @@ package ldapsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
+
+// waitersPerBind is how many callers may wait for each bind under way.
+const waitersPerBind = 4
+
+// errCrowded is wrapped where too many callers wait for a connection already.
+var errCrowded = errors.New("too many logins at once")
 
 // pool lends connections for the binds of users. A connection from it has been
 // bound by strangers, so it is never used for anything else.
 type pool struct {
-	group *group
-	slots chan struct{} // one for each bind under way
+	group   *group
+	callers chan struct{} // one for each caller, waiting or with a slot
+	slots   chan struct{} // one for each bind under way
 
 	mu      sync.Mutex // guards what follows; never held across the network
 	idle    map[*server][]*conn
@@ -18,12 +26,26 @@ type pool struct {
 }
 
 func newPool(g *group, size int) *pool {
-	return &pool{group: g, slots: make(chan struct{}, size), idle: map[*server][]*conn{}}
+	return &pool{
+		group:   g,
+		callers: make(chan struct{}, size+waitersPerBind*size),
+		slots:   make(chan struct{}, size),
+		idle:    map[*server][]*conn{},
+	}
 }
 
 // use calls request with a connection that nobody else uses meanwhile, to the
-// first server that answers. It waits for one no longer than ctx.
+// first server that answers. It waits for one no longer than ctx, and not at
+// all behind many others: a frozen server would hold up all who call, whatever
+// else they have to do.
 func (p *pool) use(ctx context.Context, request func(context.Context, *conn) error) error {
+	select {
+	case p.callers <- struct{}{}:
+		defer func() { <-p.callers }()
+	default:
+		return fmt.Errorf("%w: %d for %d connections (is the directory slow, or the pool too small?)",
+			errCrowded, cap(p.callers), cap(p.slots))
+	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()

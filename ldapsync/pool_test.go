@@ -1,6 +1,7 @@
 package ldapsync
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,39 @@ func TestAnUnansweredBindOnAUsedConnectionIsTriedOnce(t *testing.T) {
 				t.Errorf("%d binds, want %d", got, tt.binds)
 			}
 		})
+	}
+}
+
+// A frozen server must not hold up everything that calls.
+func TestAFrozenServerHoldsFewCallers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(request) []*reply { return []*reply{} })
+	c := fakeConfig(s)
+	c.Pool, c.Timeout = 2, time.Minute
+	d := open(t, c)
+	alice, callers := Account{DN: dn("alice")}, d.source.(*poller).pool.callers
+	for range 2 { // again, when all have gone
+		ctx, cancel := context.WithCancel(t.Context())
+		var wait sync.WaitGroup
+		for range 2 + 4*2 {
+			wait.Go(func() {
+				if err := d.CheckPassword(ctx, alice, opaque.Text("x")); !errors.Is(err, context.Canceled) {
+					t.Errorf("%v, want to have waited for the server", err)
+				}
+			})
+		}
+		eventually(t, "all wait", func() bool { return len(callers) == 10 })
+		soon, cancelSoon := context.WithTimeout(ctx, 10*time.Second)
+		err := d.CheckPassword(soon, alice, opaque.Text("x"))
+		if !errors.Is(err, errCrowded) || errors.As(err, new(*PasswordError)) || soon.Err() != nil {
+			t.Errorf("one more: %v, want errCrowded at once", err)
+		}
+		if err := d.source.reachable(); err != nil {
+			t.Errorf("turning callers away made the server unhealthy: %v", err)
+		}
+		cancelSoon()
+		cancel()
+		wait.Wait()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lockstep/internal/opaque"
+	"lockstep/internal/radius"
 )
 
 // Authenticator decides about logins. It is called by several goroutines at
@@ -66,8 +67,9 @@ func (o Outcome) String() string {
 	return "none"
 }
 
-// MaxKeep is the most octets that [Answer].Keep may have.
-const MaxKeep = 128
+// MaxKeep is the most octets that [Answer].Keep may have: the longest
+// User-Password and 8 more.
+const MaxKeep = radius.MaxPassword + 8
 
 // Answer is the decision on a login and what goes with it.
 type Answer struct {

@@ -60,6 +60,12 @@ type knownClient struct {
 	status bucket
 }
 
+// CheckClients returns what SetClients would say.
+func CheckClients(clients []Client) error {
+	_, err := newClientTable(clients)
+	return err
+}
+
 func newClientTable(clients []Client) (*clientTable, error) {
 	t := &clientTable{byNet: make(map[netip.Prefix]*knownClient)}
 	for _, c := range clients {

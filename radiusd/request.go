@@ -85,11 +85,14 @@ func (a *access) refuse() string {
 
 // typed reveals the password. Without a Message-Authenticator, a wrong secret
 // shows only in that the password is no text; the Authenticator must not take
-// that for a wrong password.
+// that for a wrong password. A User-Password without a value is no text either:
+// it is empty under any secret, so a forger who knows none could make failures
+// count against users. The empty password of a client fills a block (RFC 2865,
+// section 5.2).
 func (j *job) typed(hidden []byte) (password []byte, refusal string) {
 	password, err := radius.RevealPassword(hidden, j.client.Secret.Reveal(), j.packet.Authenticator())
 	switch {
-	case !j.signed && (err != nil || !isText(password)):
+	case !j.signed && (err != nil || hidden != nil && len(hidden) == 0 || !isText(password)):
 		return nil, refuseSecret
 	case errors.Is(err, radius.ErrPasswordNUL):
 		return nil, refuseNUL

@@ -34,7 +34,11 @@ type Server struct {
 	// packets wait and must not block. Nil means always ready.
 	Ready func() error
 
-	Workers    int           // logins decided at once; default 64
+	// Workers is how many logins are decided at once; default 512. A worker
+	// waits for a directory or a store most of the time: there must be more of
+	// them than a slow one can hold, for the logins that do not need it.
+	Workers int
+
 	Queue      int           // requests that may wait for a worker, fresh and challenged ones each; default 1024
 	Deadline   time.Duration // of one request, from its arrival; default 5 s
 	Duplicates int           // requests and replies remembered; default 65536
@@ -166,7 +170,7 @@ func (s *Server) init() (err error) {
 	queue := orDefault(s.Queue, 1024)
 	s.fresh, s.challenged = make(chan *job, queue), make(chan *job, queue)
 	s.base, s.quit = context.WithCancel(context.Background())
-	for range orDefault(s.Workers, 64) {
+	for range orDefault(s.Workers, 512) {
 		go s.worker()
 	}
 	return nil

@@ -68,8 +68,8 @@ func TestNoDecisionNoReply(t *testing.T) {
 		{"no outcome", always(0), "no outcome"},
 		{"unknown outcome", always(17), "no outcome"},
 		{"too much to keep", func(context.Context, *Request) (Answer, error) {
-			return Answer{Outcome: Challenge, Keep: opaque.Text(strings.Repeat("x", 129))}, nil
-		}, "129 octets to keep"},
+			return Answer{Outcome: Challenge, Keep: opaque.Text(strings.Repeat("x", MaxKeep+1))}, nil
+		}, "137 octets to keep, want at most 136"},
 		{"C92 panic", func(context.Context, *Request) (Answer, error) { panic("hunter2") }, "panic with a string"},
 		{"C92 panic of the runtime", func(_ context.Context, q *Request) (Answer, error) {
 			return Answer{Outcome: Accept, Message: q.UserName[len(q.UserName)+1:]}, nil
@@ -116,6 +116,18 @@ func TestDeadline(t *testing.T) { // C91
 		r.setAuth(always(Accept))
 		r.one(vpn, first, layeh.CodeAccessAccept)
 		r.one(vpn, second, layeh.CodeAccessAccept)
+	})
+}
+
+// As many logins as a slow directory may hold do not stop one that needs none.
+func TestSlowLoginsLeaveWorkers(t *testing.T) {
+	inBubble(t, slow(4*time.Second, Accept), func(t *testing.T, r *rig) {
+		for i := range 500 {
+			from := netip.AddrPortFrom(vpn.Addr(), vpn.Port()+uint16(i/250))
+			r.silent(r.send(from, login(byte(i%250), "slow", "pass")))
+		}
+		r.setAuth(always(Accept))
+		r.one(vpn6, login(1, "alice", "pass"), layeh.CodeAccessAccept)
 	})
 }
 

@@ -150,6 +150,9 @@ func TestStateShape(t *testing.T) { // C70
 	if err != nil {
 		t.Fatal(err)
 	}
+	if MaxKeep < 8+128 {
+		t.Errorf("MaxKeep is %d: no room for a time beside the longest password", MaxKeep)
+	}
 	now := time.Now()
 	length := 0
 	for n := range MaxKeep + 1 {

@@ -17,8 +17,7 @@ const format = 1
 // their shortest form, signed ones where they can be negative; lists and
 // strings begin with their count.
 //
-//	State          Failures, list of TokenState, list of SourceFailures
-//	TokenState     ID (8 bytes), Floor (signed), list of Spent
+//	State          Floor (signed), list of Spent, Failures, list of SourceFailures
 //	Spent          Step less the Step before it (less Floor at first), At, By
 //	SourceFailures Source, Count, Last
 //	time           milliseconds since 1970 (signed)
@@ -26,7 +25,6 @@ const format = 1
 // Bytes that an element of each list has at least. They bound what a count
 // can make Decode allocate.
 const (
-	minToken  = 8 + 1 + 1
 	minSpent  = 1 + 1 + 1
 	minSource = 1 + 1 + 1
 )
@@ -37,11 +35,9 @@ const (
 func Encode(s verifier.State) []byte {
 	b := make([]byte, 0, size(s))
 	b = append(b, format)
+	b = binary.AppendVarint(b, s.Floor)
+	b = appendSpent(b, s.Floor, s.Spent)
 	b = binary.AppendUvarint(b, uint64(s.Failures))
-	b = binary.AppendUvarint(b, uint64(len(s.Tokens)))
-	for _, t := range s.Tokens {
-		b = appendToken(b, t)
-	}
 	b = binary.AppendUvarint(b, uint64(len(s.Sources)))
 	for _, f := range s.Sources {
 		b = appendString(b, f.Source)
@@ -53,12 +49,9 @@ func Encode(s verifier.State) []byte {
 
 // size guesses the length of the encoding: exact enough to allocate once.
 func size(s verifier.State) int {
-	n := 16
-	for _, t := range s.Tokens {
-		n += 32
-		for _, sp := range t.Spent {
-			n += 12 + len(sp.By)
-		}
+	n := 32
+	for _, sp := range s.Spent {
+		n += 12 + len(sp.By)
 	}
 	for _, f := range s.Sources {
 		n += 16 + len(f.Source)
@@ -66,12 +59,10 @@ func size(s verifier.State) int {
 	return n
 }
 
-func appendToken(b []byte, t verifier.TokenState) []byte {
-	b = append(b, t.ID[:]...)
-	b = binary.AppendVarint(b, t.Floor)
-	b = binary.AppendUvarint(b, uint64(len(t.Spent)))
-	last := t.Floor
-	for _, sp := range t.Spent {
+func appendSpent(b []byte, floor int64, spent []verifier.Spent) []byte {
+	b = binary.AppendUvarint(b, uint64(len(spent)))
+	last := floor
+	for _, sp := range spent {
 		// Modulo 2^64: a step that does not ascend wraps around, and Decode
 		// sees that it did.
 		b = binary.AppendUvarint(b, uint64(sp.Step)-uint64(last))

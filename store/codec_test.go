@@ -17,15 +17,10 @@ var at = time.Date(2024, 2, 29, 12, 0, 0, 345e6, time.UTC)
 // full has something in every field.
 func full() verifier.State {
 	return verifier.State{
-		Tokens: []verifier.TokenState{
-			{
-				ID: verifier.TokenID{1, 2, 3, 4, 5, 6, 7, 255}, Floor: 57_000_000,
-				Spent: []verifier.Spent{
-					{Step: 57_000_001, At: at, By: "vpn"},
-					{Step: 57_000_009, At: at.Add(4 * time.Minute), By: ""},
-				},
-			},
-			{ID: verifier.TokenID{9}, Floor: -3},
+		Floor: 57_000_000,
+		Spent: []verifier.Spent{
+			{Step: 57_000_001, At: at, By: "vpn"},
+			{Step: 57_000_009, At: at.Add(4 * time.Minute), By: ""},
 		},
 		Failures: 7,
 		Sources: []verifier.SourceFailures{
@@ -42,11 +37,13 @@ func TestStateComesBackAsItWas(t *testing.T) {
 	}{
 		{"the zero State", verifier.State{}},
 		{"every field", full()},
-		{"the first and the last step there are", verifier.State{Tokens: []verifier.TokenState{
-			{Floor: math.MinInt64, Spent: []verifier.Spent{{Step: math.MaxInt64}}},
-			{Floor: math.MinInt64, Spent: []verifier.Spent{{Step: math.MinInt64 + 1}, {Step: 0}, {Step: math.MaxInt64}}},
-			{Floor: math.MaxInt64},
-		}}},
+		{"a floor alone", verifier.State{Floor: 57_000_000}},
+		{"a floor below 0", verifier.State{Floor: -3}},
+		{"the last step there is as the floor", verifier.State{Floor: math.MaxInt64}},
+		{"the widest gap between two steps", verifier.State{Floor: math.MinInt64, Spent: []verifier.Spent{{Step: math.MaxInt64}}}},
+		{"the first and the last step there are", verifier.State{
+			Floor: math.MinInt64, Spent: []verifier.Spent{{Step: math.MinInt64 + 1}, {Step: 0}, {Step: math.MaxInt64}},
+		}},
 		{"the zero time, 1970 and the year 9999", verifier.State{Sources: []verifier.SourceFailures{
 			{}, {Last: time.Unix(0, 0).UTC()}, {Last: time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)},
 		}}},
@@ -121,11 +118,10 @@ func TestDecodeRefuses(t *testing.T) {
 	good := Encode(full())
 	uv := func(n uint64) []byte { return binary.AppendUvarint(nil, n) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	id := make([]byte, 8)
 	spent := func(steps ...int64) []byte {
-		s := verifier.State{Tokens: []verifier.TokenState{{Floor: 10}}}
+		s := verifier.State{Floor: 10}
 		for _, n := range steps {
-			s.Tokens[0].Spent = append(s.Tokens[0].Spent, verifier.Spent{Step: n})
+			s.Spent = append(s.Spent, verifier.Spent{Step: n})
 		}
 		return Encode(s)
 	}
@@ -135,16 +131,20 @@ func TestDecodeRefuses(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, "state is empty"},
-		{"format 0", []byte{0, 0, 0, 0}, "format 0"},
-		{"a newer format", []byte{2, 0, 0, 0}, "format 2"},
+		{"format 0", []byte{0, 0, 0, 0, 0}, "format 0"},
+		{"a newer format", []byte{2, 0, 0, 0, 0}, "format 2"},
 		{"a byte too many", append(bytes.Clone(good), 0), "1 bytes follow"},
-		{"a count without a list", []byte{1, 0, 0}, "ends early"},
+		{"no list of sources", []byte{1, 0, 0, 0}, "ends early"},
 		{"a count of 2^60", join([]byte{1, 0}, uv(1<<60)), "longer than the record"},
-		{"a count one too high", join([]byte{1, 0, 2}, id, []byte{0, 0, 0, 0, 0, 0}), "longer than the record"},
-		{"a name of 2^63", join([]byte{1, 0, 0, 1}, uv(1<<63), []byte{0, 0}), "ends early"},
-		{"failures over 32 bits", join([]byte{1}, uv(1<<32), []byte{0, 0}), "out of range"},
-		{"a number over 64 bits", join([]byte{1}, bytes.Repeat([]byte{0xff}, 10), []byte{1}), "out of range"},
-		{"a number in a longer form", []byte{1, 0x80, 0x00, 0, 0}, "longer than need be"},
+		{"a count of spent steps one too high", []byte{1, 0, 2, 1, 0, 0, 0, 0}, "longer than the record"},
+		{"a count of sources one too high", []byte{1, 0, 0, 0, 2, 0, 0, 0, 0, 0}, "longer than the record"},
+		{"a name of 2^63", join([]byte{1, 0, 0, 0, 1}, uv(1<<63), []byte{0, 0}), "ends early"},
+		{"failures over 32 bits", join([]byte{1, 0, 0}, uv(1<<32), []byte{0}), "out of range"},
+		{"a source's failures over 32 bits", join([]byte{1, 0, 0, 0, 1, 0}, uv(1<<32), []byte{0}), "out of range"},
+		{"a floor over 64 bits", join([]byte{1}, bytes.Repeat([]byte{0xff}, 10), []byte{1, 0, 0, 0}), "out of range"},
+		{"failures over 64 bits", join([]byte{1, 0, 0}, bytes.Repeat([]byte{0xff}, 10), []byte{1, 0}), "out of range"},
+		{"a floor in a longer form", []byte{1, 0x80, 0x00, 0, 0, 0}, "longer than need be"},
+		{"failures in a longer form", []byte{1, 0, 0, 0x80, 0x00, 0}, "longer than need be"},
 		{"a time after 9999", Encode(verifier.State{Sources: []verifier.SourceFailures{{Last: time.UnixMilli(1 << 60)}}}), "time is out of range"},
 		{"a time before the year 1", Encode(verifier.State{Sources: []verifier.SourceFailures{{Last: time.Time{}.Add(-time.Second)}}}), "time is out of range"},
 		{"a step twice", spent(11, 11), "ascending"},
@@ -184,8 +184,9 @@ func TestCheckID(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(verifier.State{}))
 	f.Add(Encode(full()))
-	f.Add([]byte{1, 0x80, 0x00, 0, 0})
+	f.Add([]byte{1, 0x80, 0x00, 0, 0, 0})
 	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := Decode(b)
 		if err != nil {
@@ -197,14 +198,12 @@ func FuzzDecode(f *testing.F) {
 		if again := Encode(s); !bytes.Equal(again, b) {
 			t.Errorf("Encode(Decode(%x)) = %x", b, again)
 		}
-		for _, tok := range s.Tokens {
-			last := tok.Floor
-			for _, sp := range tok.Spent {
-				if sp.Step <= last {
-					t.Errorf("Decode(%x): step %d follows %d", b, sp.Step, last)
-				}
-				last = sp.Step
+		last := s.Floor
+		for _, sp := range s.Spent {
+			if sp.Step <= last {
+				t.Errorf("Decode(%x): step %d follows %d", b, sp.Step, last)
 			}
+			last = sp.Step
 		}
 	})
 }
@@ -215,12 +214,10 @@ func FuzzEncode(f *testing.F) {
 	f.Add(uint32(9), int64(-5), uint64(1<<40), int64(1_700_000_000_123), "vpn", uint32(1<<31))
 	f.Fuzz(func(t *testing.T, failures uint32, floor int64, delta uint64, ms int64, name string, count uint32) {
 		ms = min(max(ms, minMilli), maxMilli)
-		s := verifier.State{Failures: failures, Sources: []verifier.SourceFailures{{Source: name, Count: count, Last: time.UnixMilli(ms).UTC()}}}
-		tok := verifier.TokenState{Floor: floor}
+		s := verifier.State{Floor: floor, Failures: failures, Sources: []verifier.SourceFailures{{Source: name, Count: count, Last: time.UnixMilli(ms).UTC()}}}
 		if step := int64(uint64(floor) + delta); step > floor {
-			tok.Spent = []verifier.Spent{{Step: step, At: time.UnixMilli(ms).UTC(), By: name}}
+			s.Spent = []verifier.Spent{{Step: step, At: time.UnixMilli(ms).UTC(), By: name}}
 		}
-		s.Tokens = []verifier.TokenState{tok}
 		got, err := Decode(Encode(s))
 		if err != nil || !reflect.DeepEqual(got, s) {
 			t.Errorf("Decode(Encode(%+v)) = %+v, %v", s, got, err)

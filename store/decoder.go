@@ -24,13 +24,9 @@ func (d *decoder) fail(why string) {
 }
 
 func (d *decoder) state() (s verifier.State) {
+	s.Floor = d.varint()
+	s.Spent = d.spent(s.Floor)
 	s.Failures = d.uint32()
-	if n := d.count(minToken); n > 0 {
-		s.Tokens = make([]verifier.TokenState, n)
-	}
-	for i := range s.Tokens {
-		s.Tokens[i] = d.token()
-	}
 	if n := d.count(minSource); n > 0 {
 		s.Sources = make([]verifier.SourceFailures, n)
 	}
@@ -40,18 +36,17 @@ func (d *decoder) state() (s verifier.State) {
 	return s
 }
 
-func (d *decoder) token() (t verifier.TokenState) {
-	copy(t.ID[:], d.bytes(uint64(len(t.ID))))
-	t.Floor = d.varint()
+// spent returns the steps above floor.
+func (d *decoder) spent(floor int64) (spent []verifier.Spent) {
 	if n := d.count(minSpent); n > 0 {
-		t.Spent = make([]verifier.Spent, n)
+		spent = make([]verifier.Spent, n)
 	}
-	last := t.Floor
-	for i := range t.Spent {
-		t.Spent[i] = verifier.Spent{Step: d.stepAfter(last), At: d.time(), By: d.string()}
-		last = t.Spent[i].Step
+	last := floor
+	for i := range spent {
+		spent[i] = verifier.Spent{Step: d.stepAfter(last), At: d.time(), By: d.string()}
+		last = spent[i].Step
 	}
-	return t
+	return spent
 }
 
 // stepAfter returns a step above last.

@@ -1,9 +1,10 @@
 // Package store defines what every store of Lockstep can do, and how the State
-// of an account becomes bytes.
+// of a TOTP key becomes bytes.
 //
-// A store keeps one [verifier.State] per account: which steps are spent, and
-// how many logins have failed. Package bolt keeps them in a file; package
-// storetest holds every store to the same suite.
+// A store keeps one [verifier.State] per key: which steps are spent, and how
+// many logins have failed. The id of a State is made from the key, and not from
+// the entry in the directory that holds it. Package bolt keeps them in a file;
+// package storetest holds every store to the same suite.
 //
 // # What a store promises
 //
@@ -13,12 +14,12 @@
 //   - A record that cannot be read is an error, and never an empty State: an
 //     empty State would make every spent code good again.
 //
-// It does not promise secrecy: nothing in a State is a key, a code or a
-// password, but it does say who logged in when, and from where.
+// It does not promise secrecy: neither a State nor its id is a key, a code or a
+// password, but they do say when a key was used, and from where.
 //
-// Ids come from the network in the end and are hostile: any bytes, of any
-// length. What is read back from disk is taken for damaged until it has proved
-// otherwise.
+// An id may hold any bytes, and is never taken for a path or a pattern; one that
+// is empty or too long is refused. What is read back from disk is taken for
+// damaged until it has proved otherwise.
 package store
 
 import (
@@ -29,13 +30,13 @@ import (
 	"lockstep/verifier"
 )
 
-// Store keeps the State of each account, and what an operator needs beside it.
+// Store keeps the State of each key, and what an operator needs beside it.
 // All methods may be called at once. After Close they return an error wrapping
 // [ErrClosed].
 type Store interface {
 	verifier.Store
 
-	// List calls each for every account, in ascending order of id, bytewise,
+	// List calls each for every State, in ascending order of id, bytewise,
 	// and stops at the first error of each, which it returns. What changes
 	// meanwhile may or may not be seen. each may call the store.
 	//
@@ -45,7 +46,7 @@ type Store interface {
 
 	// Delete forgets id; it is no error if there is none. Codes that were
 	// spent are good again afterwards for as long as they are in the window,
-	// so a key must not outlive its record.
+	// so a key must not outlive its State.
 	Delete(ctx context.Context, id string) error
 
 	// Check reports whether the store can be written, and is meant to be
@@ -79,9 +80,9 @@ const (
 func CheckID(id string) error {
 	switch {
 	case id == "":
-		return errors.New("account id is empty")
+		return errors.New("id is empty")
 	case len(id) > MaxID:
-		return fmt.Errorf("account id has %d bytes, more than %d", len(id), MaxID)
+		return fmt.Errorf("id has %d bytes, more than %d", len(id), MaxID)
 	}
 	return nil
 }

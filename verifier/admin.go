@@ -14,22 +14,22 @@ type Standing struct {
 	Failures int       // in a row
 	Locked   bool      // until an admin unlocks
 	Until    time.Time // the latest until which some source has to wait; zero if none
-	Last     Spent     // the step spent last with the key in use; zero if none
+	Last     Spent     // the step spent last; zero if none
 }
 
 // Standing returns how a stands.
 func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
-	s, _, err := v.Store.Load(ctx, a.ID)
+	s, _, err := v.store.Load(ctx, a.Key.ID())
 	if err != nil {
 		return Standing{}, fmt.Errorf("load state: %w", err)
 	}
 	st := Standing{Failures: int(s.Failures), Locked: s.Failures >= uint32(v.maxFailures())}
 	for _, f := range s.Sources {
-		if until := f.Last.Add(delay(f.Count)); until.After(v.Now()) && until.After(st.Until) {
+		if until, held := f.heldUntil(v.now()); held && until.After(st.Until) {
 			st.Until = until
 		}
 	}
-	for _, spent := range s.token(a.Key.ID()).Spent {
+	for _, spent := range s.Spent {
 		if spent.At.After(st.Last.At) {
 			st.Last = spent
 		}
@@ -37,11 +37,11 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 	return st, nil
 }
 
-// Unlock forgets the failures of the account id and returns how many there
-// were. Spent steps stay spent.
-func (v *Verifier) Unlock(ctx context.Context, id string) (failures int, err error) {
-	for {
-		s, version, err := v.Store.Load(ctx, id)
+// Unlock forgets a's failures and returns how many there were. Spent steps stay
+// spent.
+func (v *Verifier) Unlock(ctx context.Context, a Account) (failures int, err error) {
+	for id := a.Key.ID(); ; {
+		s, version, err := v.store.Load(ctx, id)
 		if err != nil {
 			return 0, fmt.Errorf("load state: %w", err)
 		}
@@ -50,7 +50,7 @@ func (v *Verifier) Unlock(ctx context.Context, id string) (failures int, err err
 		}
 		failures := int(s.Failures)
 		s.Failures, s.Sources = 0, nil
-		err = v.Store.CompareAndSwap(ctx, id, version, s)
+		err = v.store.CompareAndSwap(ctx, id, version, s)
 		if !errors.Is(err, ErrConflict) {
 			return failures, err
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -47,15 +48,16 @@ func (k Key) Check() error {
 	return nil
 }
 
-// ID tells k apart from the account's other keys. The number of digits is left
-// out on purpose: the last six digits of an eight-digit code are the six-digit
-// code, so a step spent under the one must count as spent under the other.
-func (k Key) ID() TokenID {
+// ID names k without giving it away; a [Store] keeps its State by it. The number
+// of digits is left out on purpose: the last six digits of an eight-digit code
+// are the six-digit code, so a step spent under the one must count as spent
+// under the other.
+func (k Key) ID() string {
 	h := sha256.New()
-	h.Write([]byte("lockstep token\x00" + k.Algorithm + "\x00"))
+	h.Write([]byte("lockstep key\x00" + k.Algorithm + "\x00"))
 	binary.Write(h, binary.BigEndian, int64(k.Period))
 	h.Write(k.Bytes.Reveal())
-	return TokenID(h.Sum(nil)[:8])
+	return "key:" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // Step returns the time step that t lies in (T in RFC 6238, section 4.2).

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -13,6 +14,12 @@ type locks struct {
 	held map[string]*lock
 }
 
+// maxWaiting is how many may wait for the same account: whoever has its password
+// and key must not be able to keep everybody waiting while the directory is slow.
+const maxWaiting = 16
+
+var errTooMany = errors.New("too many logins of the same account at once")
+
 type lock struct {
 	token chan struct{} // holds one value while free
 	users int
@@ -22,6 +29,9 @@ type lock struct {
 // it returns when done.
 func (l *locks) acquire(ctx context.Context, id string) (release func(), err error) {
 	k := l.enter(id)
+	if k == nil {
+		return nil, errTooMany
+	}
 	select {
 	case <-k.token:
 		return func() { k.token <- struct{}{}; l.leave(id, k) }, nil
@@ -31,6 +41,7 @@ func (l *locks) acquire(ctx context.Context, id string) (release func(), err err
 	}
 }
 
+// enter returns nil if too many have entered.
 func (l *locks) enter(id string) *lock {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,6 +53,9 @@ func (l *locks) enter(id string) *lock {
 			l.held = make(map[string]*lock)
 		}
 		l.held[id] = k
+	}
+	if k.users > maxWaiting {
+		return nil
 	}
 	k.users++
 	return k

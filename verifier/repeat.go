@@ -23,8 +23,9 @@ type wrongInputs struct {
 }
 
 type wrongInput struct {
-	sum [32]byte
-	at  time.Time
+	sum  [32]byte
+	kind Kind // why it was wrong
+	at   time.Time
 }
 
 func (w *wrongInputs) init() {
@@ -33,18 +34,18 @@ func (w *wrongInputs) init() {
 }
 
 // repeated says whether r's input is the one that failed last from its source,
-// not longer than repeatAge ago.
-func (a attempt) repeated(r Request, now time.Time) bool {
+// not longer than repeatAge ago, and why it failed.
+func (a attempt) repeated(r Request, now time.Time) (Kind, bool) {
 	last, ok := a.wrong.last.get(a.sourceID(r), now)
-	return ok && now.Sub(last.at) < repeatAge && last.sum == a.wrong.sum(r.Kept, r.Typed)
+	return last.kind, ok && now.Sub(last.at) < repeatAge && last.sum == a.wrong.sum(r.Kept, r.Typed)
 }
 
-func (a attempt) remember(r Request, now time.Time) {
-	a.wrong.last.put(a.sourceID(r), wrongInput{a.wrong.sum(r.Kept, r.Typed), now}, now)
+func (a attempt) remember(r Request, kind Kind, now time.Time) {
+	a.wrong.last.put(a.sourceID(r), wrongInput{a.wrong.sum(r.Kept, r.Typed), kind, now}, now)
 }
 
 func (a attempt) sourceID(r Request) string {
-	return fmt.Sprintf("%d:%s%s", len(a.account.ID), a.account.ID, r.Source)
+	return fmt.Sprintf("%d:%s%s", len(a.id), a.id, sourceName(r.Source))
 }
 
 func (w *wrongInputs) sum(parts ...opaque.Bytes) [32]byte {

@@ -12,26 +12,26 @@ import (
 func TestSpentStaysSpent(t *testing.T) {
 	property := func(seed uint64, n uint8) bool {
 		r := rand.New(rand.NewPCG(seed, 1))
-		var token TokenState
+		var s State
 		var all []int64
 		for range int(n) + maxSpent {
 			step := 1000 + r.Int64N(300)
-			if _, is := token.find(step); is {
+			if _, is := s.find(step); is {
 				continue
 			}
-			token = token.spend(Spent{Step: step})
+			s = s.spend(Spent{Step: step})
 			all = append(all, step)
-			sorted := slices.IsSortedFunc(token.Spent, func(a, b Spent) int { return int(a.Step - b.Step) })
-			if !sorted || len(token.Spent) > maxSpent || (token.Floor != 0 && token.Spent[0].Step <= token.Floor) {
+			sorted := slices.IsSortedFunc(s.Spent, func(a, b Spent) int { return int(a.Step - b.Step) })
+			if !sorted || len(s.Spent) > maxSpent || (s.Floor != 0 && s.Spent[0].Step <= s.Floor) {
 				return false
 			}
 		}
 		for _, step := range all {
-			if _, is := token.find(step); !is {
+			if _, is := s.find(step); !is {
 				return false
 			}
 		}
-		_, is := token.find(slices.Max(all) + 1)
+		_, is := s.find(slices.Max(all) + 1)
 		return !is
 	}
 	if err := quick.Check(property, &quick.Config{MaxCount: 300}); err != nil {
@@ -42,26 +42,25 @@ func TestSpentStaysSpent(t *testing.T) {
 // A clock that was fast leaves spent steps in the future. They must not make
 // later codes of the right clock spent.
 func TestFutureStepsStrandNobody(t *testing.T) {
-	var token TokenState
+	var s State
 	for step := int64(5000); step < 5000+maxSpent; step++ {
-		token = token.spend(Spent{Step: step})
+		s = s.spend(Spent{Step: step})
 	}
 	for step := int64(1000); step < 1200; step++ {
-		if _, is := token.find(step); is {
+		if _, is := s.find(step); is {
 			t.Fatalf("step %d counts as spent", step)
 		}
-		token = token.spend(Spent{Step: step})
+		s = s.spend(Spent{Step: step})
 	}
 }
 
 // spend leaves the State it came from alone: a compare-and-swap that fails must
 // not have changed what was loaded.
 func TestSpendCopies(t *testing.T) {
-	before := TokenState{}.spend(Spent{Step: 10}).spend(Spent{Step: 30})
-	s := State{Tokens: []TokenState{before}}
-	next := s.accepted(before.ID, Spent{Step: 20}, "x")
-	if len(s.Tokens[0].Spent) != 2 || s.Tokens[0].Spent[1].Step != 30 || len(next.Tokens[0].Spent) != 3 {
-		t.Errorf("before %v, after %v", s.Tokens, next.Tokens)
+	s := State{}.spend(Spent{Step: 10}).spend(Spent{Step: 30})
+	next := s.accepted(Spent{Step: 20}, "x")
+	if len(s.Spent) != 2 || s.Spent[1].Step != 30 || len(next.Spent) != 3 {
+		t.Errorf("before %v, after %v", s.Spent, next.Spent)
 	}
 }
 

@@ -6,25 +6,21 @@ import (
 	"time"
 )
 
-// State is what is kept of one account between logins. All of it changes in
-// one compare-and-swap, so that a step is never spent without its failure
-// counters being reset, or the other way round. The zero State is that of an
-// account that has never been seen.
+// State is what is kept of one key between logins: the steps spent and the
+// failures of whoever has it. All of it changes in one compare-and-swap, so
+// that a step is never spent without the failures being reset, or the other way
+// round. The zero State is that of a key that has never been seen.
+//
+// It is kept by the key and not by the entry in the directory, because a code
+// belongs to its key: a rename, an entry made anew, or a second account with
+// the same key must not make a spent code good again. A new key starts with no
+// failures.
 type State struct {
-	Tokens   []TokenState     // one per key the account has had, the one used last first
+	Floor    int64            // this step and all before it count as spent; 0 for none
+	Spent    []Spent          // above Floor, ascending by step, no step twice
 	Failures uint32           // in a row, from all sources
 	Sources  []SourceFailures // the ones seen last first
 }
-
-// TokenState is what is kept of one key.
-type TokenState struct {
-	ID    TokenID
-	Floor int64   // this step and all before it count as spent
-	Spent []Spent // above Floor, ascending by step, no step twice
-}
-
-// TokenID tells keys apart without giving one away: see [Key.ID].
-type TokenID [8]byte
 
 // Spent is a step that was accepted.
 type Spent struct {
@@ -48,7 +44,8 @@ type Version uint64
 // since it was loaded. Nothing was written then.
 var ErrConflict = errors.New("state has changed meanwhile")
 
-// Store keeps the State of each account. All methods may be called at once.
+// Store keeps the State of each key, by [Key.ID]. All methods may be called at
+// once.
 type Store interface {
 	// Load returns the State of id, or the zero State and Version 0 where
 	// there is none.

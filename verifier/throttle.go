@@ -32,17 +32,25 @@ func (s *State) throttled(source string, maxFailures int, now time.Time) (Reason
 		return Reason{Kind: Locked, Failures: int(s.Failures)}, true
 	}
 	f := s.source(source)
-	until := f.Last.Add(delay(f.Count))
-	// A last failure far in the future comes from a clock that was put back
-	// since, and must not hold anybody up until the clock is there again.
-	if f.Count == 0 || !now.Before(until) || f.Last.Sub(now) > maxDelay {
+	until, held := f.heldUntil(now)
+	if !held {
 		return Reason{}, false
 	}
 	return Reason{Kind: Locked, Until: until, Failures: int(f.Count)}, true
 }
 
+// heldUntil says whether the source has to wait, and until when. A last failure
+// far in the future comes from a clock that was put back since, and must not
+// hold anybody up until the clock is there again.
+func (f SourceFailures) heldUntil(now time.Time) (until time.Time, held bool) {
+	until = f.Last.Add(delay(f.Count))
+	return until, f.Count > 0 && now.Before(until) && f.Last.Sub(now) <= maxDelay
+}
+
+func sourceName(s string) string { return s[:min(len(s), maxSource)] }
+
 func (s *State) source(name string) SourceFailures {
-	name = name[:min(len(name), maxSource)]
+	name = sourceName(name)
 	for _, f := range s.Sources {
 		if f.Source == name {
 			return f
@@ -67,14 +75,18 @@ func (s State) failed(source string, now time.Time) State {
 // forgive drops source from s, and leaves the others: a login from home must
 // not speed up somebody who is guessing elsewhere.
 func (s *State) forgive(source string) {
-	name := s.source(source).Source
+	name := sourceName(source)
 	s.Sources = slices.DeleteFunc(slices.Clone(s.Sources), func(f SourceFailures) bool { return f.Source == name })
 }
 
-// Chance returns the probability that somebody who knows the password, but has
-// no device, gets in before the account locks for good: maxFailures guesses at
-// codes of so many digits, with as many right ones at a time as are accepted.
+// Chance returns the most that somebody who knows the password, but has no
+// device, can make of maxFailures guesses at codes of so many digits before the
+// account locks for good. One guess can hold two codes, one at either end, and
+// may be sent again for repeatAge without being counted again, while further
+// steps come to be right.
 func Chance(maxFailures, digits int) float64 {
-	right := float64(len(candidates(Key{Period: 30 * time.Second}, time.Unix(1<<30, 0))))
-	return -math.Expm1(float64(maxFailures) * math.Log1p(-right/math.Pow10(digits)))
+	const period = 30 * time.Second
+	steps := len(candidates(Key{Period: period}, time.Unix(1<<30, 0))) + int(repeatAge/period)
+	right := 2 * float64(steps) / math.Pow10(digits)
+	return -math.Expm1(float64(maxFailures) * math.Log1p(-right))
 }

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -83,7 +84,7 @@ func TestHardLimit(t *testing.T) {
 	if st, err := w.Standing(t.Context(), w.dir.account); err != nil || !st.Locked || st.Failures != 100 {
 		t.Errorf("Standing = %+v, %v", st, err)
 	}
-	if n, err := w.Unlock(t.Context(), "id-1"); n != 100 || err != nil {
+	if n, err := w.Unlock(t.Context(), w.dir.account); n != 100 || err != nil {
 		t.Errorf("Unlock = %d, %v", n, err)
 	}
 	w.must("secret"+w.code(0), Accepted, None)
@@ -97,14 +98,14 @@ func TestFailuresSurviveARestart(t *testing.T) {
 	for i := range 99 {
 		w.fail(fmt.Sprint("source", i), i)
 	}
-	w.Verifier = New(w.dir, w.mem, w.Now)
+	w.Verifier = New(w.dir, w.mem, w.Verifier.now)
 	w.fail("last", 100)
 	w.must("secret"+w.code(0), Refused, Locked)
 }
 
 func TestSameInputCountsOnceAMinute(t *testing.T) {
 	w := newWorld(t)
-	failures := func() int { return int(w.mem.states["id-1"].Failures) }
+	failures := func() int { return int(w.mem.states[testKey.ID()].Failures) }
 	for range 10 {
 		w.fail("vpn", 1)
 	}
@@ -142,7 +143,7 @@ func TestNotCounted(t *testing.T) {
 			t.Fatalf("%+v, %v", d, err)
 		}
 	}
-	if n := w.mem.states["id-1"].Failures; n != 0 {
+	if n := w.mem.states[testKey.ID()].Failures; n != 0 {
 		t.Errorf("%d failures, want none", n)
 	}
 }
@@ -155,7 +156,7 @@ func TestGuessThatIsChallengedCounts(t *testing.T) {
 	if d, err := w.Verify(t.Context(), r); err != nil || d.Outcome != Challenged {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	if n := w.mem.states["id-1"].Failures; n != 1 {
+	if n := w.mem.states[testKey.ID()].Failures; n != 1 {
 		t.Errorf("%d failures, want 1", n)
 	}
 }
@@ -166,7 +167,15 @@ func TestBurstIsThrottled(t *testing.T) {
 	w := newWorld(t)
 	results := make(chan Kind, 50)
 	for i := range cap(results) {
-		go func() { results <- w.fail("attacker", i).Reason.Kind }()
+		go func() {
+			for {
+				d, err := w.Verify(context.Background(), Request{User: "alice", Typed: opaque.Text(fmt.Sprintf("x%d/000000", i)), Source: "attacker"})
+				if !errors.Is(err, errTooMany) {
+					results <- d.Reason.Kind
+					return
+				}
+			}
+		}()
 	}
 	looked := 0
 	for range cap(results) {
@@ -217,7 +226,7 @@ func TestOneSourceIsRememberedOnce(t *testing.T) {
 		w.now = w.now.Add(10 * time.Minute)
 		w.fail("second", i)
 	}
-	if s := w.mem.states["id-1"].Sources; len(s) != 2 || s[0].Count != 20 || s[1].Count != 1 {
+	if s := w.mem.states[testKey.ID()].Sources; len(s) != 2 || s[0].Count != 20 || s[1].Count != 1 {
 		t.Errorf("sources %+v", s)
 	}
 }
@@ -238,7 +247,7 @@ func TestStateStaysSmall(t *testing.T) {
 	for i := range 90 {
 		w.fail(fmt.Sprint("source-with-a-name-that-is-very-long-", i, "-----------------------------------------------"), i)
 	}
-	s := w.mem.states["id-1"]
+	s := w.mem.states[testKey.ID()]
 	if len(s.Sources) != maxSources || len(s.Sources[0].Source) > maxSource || s.Failures != 90 {
 		t.Errorf("%d sources, first %q, %d failures", len(s.Sources), s.Sources[0].Source, s.Failures)
 	}
@@ -246,15 +255,8 @@ func TestStateStaysSmall(t *testing.T) {
 		w.now = w.now.Add(time.Minute)
 		w.must("secret"+w.code(0), Accepted, None)
 	}
-	if s := w.mem.states["id-1"]; len(s.Tokens) != 1 || len(s.Tokens[0].Spent) != maxSpent {
-		t.Errorf("%d tokens, %d spent", len(s.Tokens), len(s.Tokens[0].Spent))
-	}
-	for i := range 20 {
-		w.dir.account.Key.Bytes = opaque.Text(fmt.Sprintf("key number %010d", i))
-		w.must("secret"+w.code(0), Accepted, None)
-	}
-	if s := w.mem.states["id-1"]; len(s.Tokens) != maxTokens {
-		t.Errorf("%d tokens", len(s.Tokens))
+	if s := w.mem.states[testKey.ID()]; len(s.Spent) != maxSpent {
+		t.Errorf("%d spent", len(s.Spent))
 	}
 }
 
@@ -262,9 +264,154 @@ func TestChance(t *testing.T) {
 	for _, tt := range []struct {
 		failures, digits int
 		want             float64
-	}{{100, 6, 2.9996e-4}, {1, 6, 3e-6}, {100, 8, 3e-6}, {0, 6, 0}} {
+	}{{100, 6, 9.9955e-4}, {1, 6, 1e-5}, {100, 8, 1e-5}, {0, 6, 0}} {
 		if got := Chance(tt.failures, tt.digits); math.Abs(got-tt.want) > tt.want*1e-3 {
 			t.Errorf("Chance(%d, %d) = %g, want %g", tt.failures, tt.digits, got, tt.want)
 		}
+	}
+}
+
+// A password that looks like one with a wrong code is a failure. Its delay must
+// not meet the right code that follows.
+func TestAnswerDoesNotWaitForItsOwnQuestion(t *testing.T) {
+	w := newWorld(t)
+	w.dir.password = "Summer202612"
+	for i := range 8 {
+		w.now = w.now.Add(10 * time.Minute)
+		w.fail("home", i)
+	}
+	w.now = w.now.Add(10 * time.Minute)
+	ask := Request{User: "alice", Typed: opaque.Text("Summer202612"), Policy: Policy{Challenge: true}, Source: "home"}
+	asked, err := w.Verify(t.Context(), ask)
+	if err != nil || asked.Outcome != Challenged || asked.Reason.Kind != WrongCode {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	w.now = w.now.Add(8 * time.Second)
+	answer := ask
+	answer.Answering, answer.Kept, answer.Asked = true, ask.Typed, asked.Asked
+	answer.Typed = opaque.Text(w.code(0))
+	if d, err := w.Verify(t.Context(), answer); err != nil || d.Outcome != Accepted {
+		t.Errorf("the right code: %+v, %v", d, err)
+	}
+}
+
+// However many challenges somebody has collected, one wrong answer ends the
+// patience with all of them.
+func TestCollectedChallengesGiveOneGuess(t *testing.T) {
+	w := newWorld(t)
+	for i := range 8 {
+		w.now = w.now.Add(10 * time.Minute)
+		w.fail("home", i)
+	}
+	ask := Request{User: "alice", Typed: opaque.Text("secret"), Policy: Policy{Challenge: true}, Source: "home"}
+	var answers []Request
+	for i := range 20 {
+		// The first ten while the source has to wait, the others when it need not.
+		if i == 10 {
+			w.now = w.now.Add(10 * time.Minute)
+		}
+		d, err := w.Verify(t.Context(), ask)
+		if err != nil || d.Outcome != Challenged || (d.Reason.Kind == Locked) != (i < 10) || (i < 10) != d.Asked.IsZero() {
+			t.Fatalf("challenge %d: %+v, %v", i, d, err)
+		}
+		answer := ask
+		answer.Answering, answer.Kept, answer.Asked = true, ask.Typed, d.Asked
+		answer.Typed = opaque.Text(fmt.Sprintf("%06d", i))
+		answers = append(answers, answer)
+	}
+	w.now = w.now.Add(time.Second)
+	looked := 0
+	for i, answer := range append(answers[10:], answers[:10]...) {
+		w.now = w.now.Add(time.Millisecond)
+		d, err := w.Verify(t.Context(), answer)
+		if err != nil || d.Outcome != Refused {
+			t.Fatalf("answer %d: %+v, %v", i, d, err)
+		}
+		if d.Reason.Kind != Locked {
+			looked++
+		}
+	}
+	if looked != 1 {
+		t.Errorf("%d guesses were looked at, want 1", looked)
+	}
+}
+
+// A client that may be challenged sees the same of an account that is held up
+// and of one that is not.
+func TestHeldUpLooksLikeOthersWhenChallenged(t *testing.T) {
+	w := newWorld(t)
+	for i := range DefaultMaxFailures {
+		w.fail(fmt.Sprint("source", i), i)
+	}
+	for _, typed := range []string{"secret", "secret000000", "secret" + w.code(0)} {
+		r := Request{User: "alice", Typed: opaque.Text(typed), Policy: Policy{Challenge: true}}
+		if d, err := w.Verify(t.Context(), r); err != nil || d.Outcome != Challenged || d.Reason.Kind != Locked {
+			t.Errorf("%q: %+v, %v", typed, d, err)
+		}
+		r.Answering, r.Kept, r.Typed = true, opaque.Text("secret"), opaque.Text(w.code(0))
+		if d, err := w.Verify(t.Context(), r); err != nil || d.Outcome != Refused {
+			t.Errorf("answer after %q: %+v, %v", typed, d, err)
+		}
+	}
+}
+
+// A wrong password that an appliance sends again costs the directory no second
+// bind, since the directory counts them.
+func TestSameWrongPasswordIsAskedOnce(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.must("wrong"+w.code(0), Refused, WrongPassword)
+	}
+	if len(w.dir.asked) != 1 {
+		t.Errorf("%d passwords checked, want 1", len(w.dir.asked))
+	}
+	w.must("secret"+w.code(0), Accepted, None)
+}
+
+// While the store is away, unknown names meet the same silence as others.
+func TestUnknownNamesNeedTheStoreToo(t *testing.T) {
+	w := newWorld(t)
+	w.mem.err = errors.New("away")
+	for _, p := range []Policy{{}, {Challenge: true}, {CodeOnly: true}} {
+		for _, typed := range []string{"secret", "secret000000", "000000"} {
+			d, err := w.Verify(t.Context(), Request{User: "nobody", Typed: opaque.Text(typed), Policy: p})
+			if !errors.Is(err, w.mem.err) || d != (Decision{}) {
+				t.Errorf("%+v, %q: %+v, %v", p, typed, d, err)
+			}
+		}
+	}
+}
+
+// One account cannot occupy everybody who could decide.
+func TestFewMayWaitForOneAccount(t *testing.T) {
+	var l locks
+	release, err := l.acquire(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	results := make(chan error, 100)
+	for range cap(results) {
+		go func() { _, err := l.acquire(ctx, "x"); results <- err }()
+	}
+	for range cap(results) - maxWaiting {
+		if err := <-results; !errors.Is(err, errTooMany) {
+			t.Errorf("error %v, want too many", err)
+		}
+	}
+	if other, err := l.acquire(t.Context(), "y"); err != nil {
+		t.Errorf("another account: %v", err)
+	} else {
+		other()
+	}
+	cancel()
+	for range maxWaiting {
+		if err := <-results; !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want cancelled", err)
+		}
+	}
+	release()
+	if len(l.held) != 0 {
+		t.Errorf("%d locks are left", len(l.held))
 	}
 }

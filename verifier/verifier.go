@@ -23,11 +23,8 @@
 package verifier
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -37,7 +34,7 @@ import (
 
 // Account is one enrolled person.
 type Account struct {
-	ID   string // never changes, also when the person is renamed
+	ID   string // for the Directory, which has given it
 	Name string // canonical login name
 	Key  Key
 }
@@ -86,9 +83,11 @@ type Request struct {
 	Source string       // where the person is, for the throttle
 
 	// Answering is set when Typed answers an earlier Challenged; Kept is what
-	// was typed then.
+	// was typed then, and Asked the Decision's. Both have to come back unaltered
+	// from where the person cannot change them.
 	Answering bool
 	Kept      opaque.Bytes
+	Asked     time.Time
 
 	Policy Policy
 }
@@ -109,14 +108,15 @@ type Decision struct {
 	Outcome Outcome
 	Account string        // canonical name; empty if there is no such account
 	Reason  Reason        // why not Accepted
+	Asked   time.Time     // Challenged: belongs into the Request with the answer
 	Offset  time.Duration // Accepted: how far the device's step is from the server's
 }
 
 // Verifier decides. [New] makes one. It is safe for concurrent use.
 type Verifier struct {
-	Directory Directory
-	Store     Store
-	Now       func() time.Time
+	dir   Directory
+	store Store
+	now   func() time.Time
 
 	most   atomic.Int64 // failures in a row
 	locks  locks
@@ -127,10 +127,10 @@ type Verifier struct {
 
 // New returns a Verifier that asks d and s.
 func New(d Directory, s Store, now func() time.Time) *Verifier {
-	v := &Verifier{Directory: d, Store: s, Now: now}
+	v := &Verifier{dir: d, store: s, now: now}
 	v.SetMaxFailures(DefaultMaxFailures)
 	v.wrong.init()
-	v.decoys.init(now)
+	v.decoys.init(s, now)
 	key := make([]byte, 20)
 	rand.Read(key)
 	v.decoy = Key{Bytes: opaque.Of(key), Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}
@@ -151,9 +151,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Decision, error) {
 	if err != nil {
 		return Decision{}, fmt.Errorf("look up account: %w", err)
 	}
-	release, err := v.locks.acquire(ctx, a.account.ID)
+	release, err := v.locks.acquire(ctx, a.id)
 	if err != nil {
-		return Decision{}, fmt.Errorf("wait for another login of the same account: %w", err)
+		return Decision{}, fmt.Errorf("wait for other logins of the same account: %w", err)
 	}
 	defer release()
 	d, err := a.decide(ctx, r)
@@ -177,263 +177,6 @@ func disguise(d Decision, refusal AccountError) Decision {
 		d.Reason = Reason{Kind: refusal.Kind, Cause: refusal.Cause}
 	}
 	return d
-}
-
-// attempt is a request on its way through the checks.
-type attempt struct {
-	*Verifier
-	account Account
-	store   Store
-	decoy   bool
-}
-
-// account returns the attempt on the named account, or, with the reason, on a
-// decoy of that name.
-func (v *Verifier) account(name string) (attempt, *AccountError, error) {
-	a, err := v.Directory.Account(name)
-	if err == nil {
-		err = unusable(a.Key.Check())
-	}
-	if refusal := (*AccountError)(nil); errors.As(err, &refusal) {
-		// Under its canonical name, or a lock that holds for other spellings
-		// too would show that the name is somebody's.
-		name = cmp.Or(a.Name, name)
-		decoy := Account{ID: "decoy\x00" + name[:min(len(name), 253)], Name: a.Name, Key: v.decoy}
-		return attempt{v, decoy, &v.decoys, true}, refusal, nil
-	}
-	return attempt{Verifier: v, account: a, store: v.Store}, nil, err
-}
-
-func unusable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &AccountError{Kind: Unusable, Cause: err.Error()}
-}
-
-// decide goes through the checks in the order that the package promises.
-func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
-	state, version, err := a.load(ctx)
-	if err != nil {
-		return Decision{}, err
-	}
-	now := a.Now()
-	if reason, yes := state.throttled(r.Source, a.maxFailures(), now); yes {
-		return Decision{Reason: reason}, nil
-	}
-	ways := readings(r, a.account.Key.Digits)
-	found, err := a.search(ways, state, now)
-	if err != nil {
-		return Decision{}, err
-	}
-	switch {
-	case found.right:
-		return a.finish(ctx, r, found, state, version)
-	case found.reason.Kind == Replayed:
-		// Not counted: whoever sends it has seen a right code, and appliances
-		// that send the last login again must not lock anybody out.
-		return Decision{Reason: found.reason}, nil
-	}
-	return a.miss(ctx, r, found.reason)
-}
-
-// readings returns the ways in which r's input can hold a code.
-func readings(r Request, digits int) []split {
-	typed := r.Typed.Reveal()
-	switch {
-	case r.Policy.CodeOnly:
-		return alone(typed, digits)
-	case r.Answering:
-		ways := alone(typed, digits)
-		for i := range ways {
-			ways[i].password = r.Kept.Reveal()
-		}
-		return ways
-	}
-	return splits(typed, digits, r.Policy.Separator)
-}
-
-// finding is what the search for a code came to.
-type finding struct {
-	right  bool
-	step   int64
-	way    split
-	reason Reason // if not right
-}
-
-// search finds the way in which what was typed is a right and unspent code, or
-// says why there is none. It changes nothing.
-func (a attempt) search(ways []split, state State, now time.Time) (finding, error) {
-	key := a.account.Key
-	if len(ways) == 0 {
-		return finding{reason: Reason{Kind: NoCode, Digits: key.Digits}}, nil
-	}
-	c, typed, token := newCoder(key), codes(ways), state.token(key.ID())
-	var best finding
-	for _, step := range candidates(key, now) {
-		i, err := c.match(step, typed)
-		if err != nil {
-			return finding{}, err
-		}
-		if i < 0 || best.right {
-			continue
-		}
-		best = finding{step: step, way: ways[i]}
-		spent, is := token.find(step)
-		if best.right = !is; is {
-			best.reason = replayed(spent, now)
-		}
-	}
-	if best.right || best.reason.Kind == Replayed {
-		return best, nil
-	}
-	return diagnose(c, key, typed, token, now)
-}
-
-// diagnose says which code it was that is not accepted now. It looks at the
-// same number of steps whatever was typed.
-func diagnose(c coder, key Key, typed [][]byte, token TokenState, now time.Time) (finding, error) {
-	reason := Reason{Kind: WrongCode}
-	for _, step := range diagnosed(key, now, token.Spent) {
-		i, err := c.match(step, typed)
-		if err != nil {
-			return finding{}, err
-		}
-		if i < 0 || reason.Kind != WrongCode {
-			continue
-		}
-		if spent, is := token.find(step); is {
-			reason = replayed(spent, now)
-		} else {
-			offset := time.Duration(step-key.Step(now)) * key.Period
-			reason = Reason{Kind: OutOfStep, Offset: offset}
-		}
-	}
-	return finding{reason: reason}, nil
-}
-
-func replayed(s Spent, now time.Time) Reason {
-	r := Reason{Kind: Replayed, Ago: -1, By: s.By}
-	if !s.At.IsZero() {
-		r.Ago = max(0, now.Sub(s.At))
-	}
-	return r
-}
-
-// finish checks the password that came with a right code, and claims the step.
-func (a attempt) finish(ctx context.Context, r Request, f finding, s State, version Version) (Decision, error) {
-	if !r.Policy.CodeOnly {
-		refusal, err := a.checkPassword(ctx, f.way.password)
-		if err != nil {
-			return Decision{}, fmt.Errorf("check password: %w", err)
-		}
-		if refusal != nil && refusal.Kind == NoPassword {
-			return Decision{Reason: *refusal}, nil // nothing has been guessed
-		}
-		if refusal != nil {
-			return a.count(ctx, r, Decision{Reason: *refusal})
-		}
-	}
-	return a.claim(ctx, r, f.step, s, version)
-}
-
-// checkPassword asks the directory. A password that is empty, blank or holds a
-// NUL never gets there: to a directory an empty one means an anonymous bind,
-// which succeeds (RFC 4513, section 5.1.2).
-func (a attempt) checkPassword(ctx context.Context, password []byte) (*Reason, error) {
-	if len(bytes.TrimSpace(password)) == 0 {
-		return &Reason{Kind: NoPassword}, nil
-	}
-	if bytes.IndexByte(password, 0) >= 0 {
-		return &Reason{Kind: WrongPassword, Cause: "holds a NUL"}, nil
-	}
-	if a.decoy {
-		return &Reason{Kind: NotEnrolled}, nil
-	}
-	err := a.Directory.CheckPassword(ctx, a.account, opaque.Of(password))
-	if refused := (*PasswordError)(nil); errors.As(err, &refused) {
-		return &Reason{Kind: WrongPassword, Cause: refused.Cause}, nil
-	}
-	return nil, err
-}
-
-// claim spends step. Of several that claim it, on any server, one is accepted.
-func (a attempt) claim(ctx context.Context, r Request, step int64, s State, version Version) (Decision, error) {
-	key, now := a.account.Key, a.Now()
-	for {
-		if spent, is := s.token(key.ID()).find(step); is {
-			return Decision{Reason: replayed(spent, now)}, nil
-		}
-		// Failures that another server counted meanwhile hold here too, or a
-		// burst of guesses at several servers would get round the throttle.
-		if reason, yes := s.throttled(r.Source, a.maxFailures(), now); yes {
-			return Decision{Reason: reason}, nil
-		}
-		next := s.accepted(key.ID(), Spent{Step: step, At: stamp(now), By: r.Client}, r.Source)
-		err := a.store.CompareAndSwap(ctx, a.account.ID, version, next)
-		if err == nil {
-			offset := time.Duration(step-key.Step(now)) * key.Period
-			return Decision{Outcome: Accepted, Offset: offset}, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return Decision{}, fmt.Errorf("spend step: %w", err)
-		}
-		if s, version, err = a.load(ctx); err != nil {
-			return Decision{}, err
-		}
-	}
-}
-
-// accepted returns s with the step spent and the failures forgotten.
-func (s State) accepted(id TokenID, spent Spent, source string) State {
-	s.setToken(s.token(id).spend(spent))
-	s.Failures = 0
-	s.forgive(source)
-	return s
-}
-
-// miss decides a request in which no right code was found.
-func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, error) {
-	d := Decision{Reason: reason}
-	if r.Policy.Challenge && !r.Policy.CodeOnly && !r.Answering {
-		d.Outcome = Challenged
-		if reason.Kind == NoCode {
-			// A password alone is no guess at a code.
-			return d, nil
-		}
-	}
-	return a.count(ctx, r, d)
-}
-
-// count adds a failure to the account, unless the same input failed from the
-// same source within the last minute: appliances try again by themselves.
-func (a attempt) count(ctx context.Context, r Request, d Decision) (Decision, error) {
-	now := a.Now()
-	if a.repeated(r, now) {
-		return d, nil
-	}
-	for {
-		s, version, err := a.load(ctx)
-		if err != nil {
-			return Decision{}, err
-		}
-		err = a.store.CompareAndSwap(ctx, a.account.ID, version, s.failed(r.Source, now))
-		if err == nil {
-			a.remember(r, now)
-			return d, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return Decision{}, fmt.Errorf("count failure: %w", err)
-		}
-	}
-}
-
-func (a attempt) load(ctx context.Context) (State, Version, error) {
-	s, version, err := a.store.Load(ctx, a.account.ID)
-	if err != nil {
-		return State{}, 0, fmt.Errorf("load state: %w", err)
-	}
-	return s, version, nil
 }
 
 // SetMaxFailures sets after how many failures in a row an account locks until

@@ -6,14 +6,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"lockstep/config"
 	"lockstep/internal/opaque"
+	"lockstep/internal/server"
 )
 
 const defaultConfig = "/etc/lockstep/lockstep.toml"
@@ -73,12 +77,23 @@ func (a *app) report(err error) int {
 		f = &failure{status: statusError, err: err}
 	}
 	if f.err != nil {
-		fmt.Fprintf(a.err, "lockstep: error: %v\n", err)
+		fmt.Fprintf(a.err, "lockstep: error: %s\n", printable(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
 	if f.hint != "" {
 		fmt.Fprintf(a.err, "lockstep: hint: %s\n", f.hint)
 	}
 	return f.status
+}
+
+// printable returns s without what a terminal would take for a command: names,
+// entries and messages come from the directory and the network.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
 }
 
 // flags returns a flag set that reports its faults as ours. usage is what the
@@ -112,12 +127,29 @@ func parse(fs *flag.FlagSet, args []string, want int) error {
 	return nil
 }
 
+// load reads the command line and then the configuration, and returns that and
+// its path. What server.Start would find wrong with it is wrong here too.
+func (a *app) load(fs *flag.FlagSet, args []string, want int) (*config.Config, string, error) {
+	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
+	if err := parse(fs, args, want); err != nil {
+		return nil, "", err
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := server.OpenDirectory(cfg, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, "", &failure{status: statusUsage, err: fmt.Errorf("%s: directory: %w", *path, err)}
+	}
+	return cfg, *path, nil
+}
+
 // ask prints prompt and reads a line. A password is not echoed on a terminal.
 // The prompt goes to stderr, so that stdout holds results alone.
 func (a *app) ask(prompt string, echo bool) (opaque.Bytes, error) {
 	f, isFile := a.in.(*os.File)
 	if isFile && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(a.err, prompt)
+		fmt.Fprint(a.err, printable(prompt))
 		if !echo {
 			line, err := term.ReadPassword(int(f.Fd()))
 			fmt.Fprintln(a.err)

@@ -80,7 +80,7 @@ func (a *app) demo(args []string) error {
 	}
 	held := d.showAll(ctx)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !*once:
 		return nil
 	case !held:
 		return &failure{status: statusNo, err: errors.New("the demo did not go as it should")}
@@ -110,7 +110,11 @@ func (d *demonstration) start(ctx context.Context) error {
 	d.addr = d.server.Addrs()[0]
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return d.server.WaitReady(ctx)
+	if err := d.server.WaitReady(ctx); err != nil {
+		d.stop()
+		return err
+	}
+	return nil
 }
 
 // listen takes the usual port, or another where that is taken.

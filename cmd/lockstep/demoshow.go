@@ -43,6 +43,7 @@ or with FreeRADIUS's client (this code is good until %s):
 // returns whether all of it held.
 func (d *demonstration) showAll(ctx context.Context) bool {
 	fmt.Fprintln(d.out, "Now bob logs in:")
+	d.settle(ctx)
 	held := d.challenge(ctx)
 	code := d.bob.code(0)
 	held = d.show(ctx, "password and code", d.bob.password+code, layeh.CodeAccessAccept, "") && held
@@ -50,6 +51,19 @@ func (d *demonstration) showAll(ctx context.Context) bool {
 	code = d.bob.code(1)
 	held = d.show(ctx, "a new code with a wrong password", "wrong"+code, layeh.CodeAccessReject, "code right and not spent") && held
 	return d.show(ctx, "that code with the right password", d.bob.password+code, layeh.CodeAccessAccept, "") && held
+}
+
+// settle waits for the next step if this one is about to end: the code before
+// it, which is used first, is good no longer than that.
+func (d *demonstration) settle(ctx context.Context) {
+	next := time.Until(d.bob.key.Start(d.bob.key.Step(time.Now()) + 1))
+	if next > 2*time.Second {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(next):
+	}
 }
 
 // challenge types the password, and the code when asked for it.

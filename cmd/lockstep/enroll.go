@@ -27,23 +27,23 @@ const confirmTries = 3
 
 // enrolment is what the command line of "user enroll" asks for.
 type enrolment struct {
-	config, issuer, algorithm string
-	bindDN, bindPasswordFile  string
-	digits                    int
-	period                    time.Duration
-	replace, unconfirmed      bool
+	issuer, algorithm        string
+	bindDN, bindPasswordFile string
+	digits                   int
+	period                   time.Duration
+	replace, unconfirmed     bool
 }
 
 func (a *app) enroll(args []string) error {
 	var e enrolment
 	fs := a.flags("user enroll", "user enroll [OPTION ...] USER\n\nMakes a key for USER and prints it as a QR code, as an otpauth URI and as base32. When a code\nfrom the device is right, the key is written to the directory; until then nothing is.\n")
 	e.define(fs)
-	if err := parse(fs, args, 1); err != nil {
-		return err
-	}
-	cfg, err := config.Load(e.config)
+	cfg, _, err := a.load(fs, args, 1)
 	if err != nil {
 		return err
+	}
+	if e.issuer == "" {
+		return usagef("user enroll: -issuer is empty")
 	}
 	key, err := e.newKey()
 	if err != nil {
@@ -61,11 +61,10 @@ func (a *app) enroll(args []string) error {
 }
 
 func (e *enrolment) define(fs *flag.FlagSet) {
-	fs.StringVar(&e.config, "config", defaultConfig, "read the configuration from `FILE`")
 	fs.StringVar(&e.issuer, "issuer", "Lockstep", "the `NAME` that the authenticator shows beside the user's")
 	fs.StringVar(&e.algorithm, "algorithm", "SHA1", "SHA1, SHA256 or SHA512; many authenticators know SHA1 only")
 	fs.IntVar(&e.digits, "digits", 6, "6 or 8")
-	fs.DurationVar(&e.period, "period", 30*time.Second, "how long each code lasts, 30s or 60s")
+	fs.DurationVar(&e.period, "period", 30*time.Second, "how long each code lasts, 15s to 120s; many authenticators know 30s only")
 	fs.StringVar(&e.bindDN, "bind-dn", "", "write to the directory as `DN` and not as the service account")
 	fs.StringVar(&e.bindPasswordFile, "bind-password-file", "", "read the password of -bind-dn from `FILE`; asked for if absent")
 	fs.BoolVar(&e.replace, "replace", false, "replace the key that the user has")

@@ -10,9 +10,29 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if err := noCoreDumps(); err != nil {
+		fmt.Fprintf(os.Stderr, "lockstep: error: %v\n", err)
+		os.Exit(statusError)
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// noCoreDumps keeps keys and passwords from being written to disk by a crash,
+// and from being read through ptrace by another process of the same user.
+func noCoreDumps() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("switch core dumps off: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("switch core dumps off: %w", err)
+	}
+	return nil
+}
 
 // Exit statuses. They are part of the program's interface: the systemd unit
 // does not restart on 2.

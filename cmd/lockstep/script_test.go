@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -46,15 +47,12 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func exitStatus(err error) int {
-	if err == nil {
-		return 0
-	}
-	var exit *exec.ExitError
-	if e, ok := err.(*exec.ExitError); ok {
-		exit = e
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exit.ExitCode()
+	} else if err != nil {
+		return -1
 	}
-	return -1
+	return 0
 }
 
 // serveInBackground starts a server for the configuration file, in which $PORT
@@ -65,13 +63,12 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, []byte(text), 0o600))
 	cmd := exec.Command(os.Args[0], "serve", "-config", path)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
-	cmd.Stderr = os.Stderr
+	log := &syncBuffer{}
+	cmd.Stderr = log
 	ts.Check(cmd.Start())
 	ts.Defer(func() {
 		cmd.Process.Signal(os.Interrupt)
-		if err := cmd.Wait(); err != nil {
-			ts.Logf("server: %v", err)
-		}
+		ts.Logf("server ended: %v\n%s", cmd.Wait(), log)
 	})
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if err := ts.Exec("lockstep", "user", "list", "-config", path); err == nil {

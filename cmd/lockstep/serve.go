@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lockstep/config"
 	"lockstep/internal/server"
@@ -22,15 +19,8 @@ const shutdownTime = 8 * time.Second
 
 func (a *app) serve(args []string) error {
 	fs := a.flags("serve", "serve [-config FILE]\n\nAnswers RADIUS requests until SIGTERM or SIGINT. SIGHUP reads the configuration again;\na broken one changes nothing.\n")
-	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
-	if err := parse(fs, args, 0); err != nil {
-		return err
-	}
-	cfg, err := config.Load(*path)
+	cfg, path, err := a.load(fs, args, 0)
 	if err != nil {
-		return err
-	}
-	if err := noCoreDumps(); err != nil {
 		return err
 	}
 	level := &slog.LevelVar{}
@@ -45,7 +35,7 @@ func (a *app) serve(args []string) error {
 		return &failure{status: statusError, err: err, hint: startHint(err)}
 	}
 	notify(log, "READY=1")
-	return a.wait(s, log, level, *path, signals)
+	return a.wait(s, log, level, path, signals)
 }
 
 // wait serves until a signal or a failure ends it.
@@ -82,7 +72,7 @@ func reload(s *server.Server, log *slog.Logger, level *slog.LevelVar, path strin
 	default:
 		level.Set(cfg.Log.Level)
 		warn(log, cfg)
-		log.Info("configuration reloaded")
+		log.Info("configuration read again, in use when its directory has been read")
 	}
 }
 
@@ -91,7 +81,9 @@ func stop(s *server.Server, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	err := s.Shutdown(ctx)
-	log.Info("stopped", "err", err)
+	if err == nil {
+		log.Info("stopped")
+	}
 	return err
 }
 
@@ -120,16 +112,4 @@ func startHint(err error) string {
 		return "is it started as the right user?"
 	}
 	return ""
-}
-
-// noCoreDumps keeps keys and passwords from being written to disk by a crash,
-// and from being read through ptrace by another process of the same user.
-func noCoreDumps() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("switch core dumps off: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("switch core dumps off: %w", err)
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ func TestBindsAtSlapd(t *testing.T) {
 	testenv.Tool(t, "radclient")
 	alice, bob := newUser("alice"), newUser("bob")
 	s, slapd := slapdSite(t, alice, bob)
-	code, first := alice.code(0), ""
+	code, bobs, first := alice.code(0), bob.code(0), ""
 	for _, tt := range []struct {
 		name  string
 		do    func()
@@ -58,8 +58,8 @@ func TestBindsAtSlapd(t *testing.T) {
 		}, 0},
 		{"wrong answer", func() { s.radclient(challengeClient, "alice", "000000", "State = "+first) }, 0},
 		{"code only", func() { s.must(codeClient, "alice", alice.code(1), accept) }, 0},
-		{"wrong password", func() { s.must(plainClient, "bob", "wrong"+bob.code(0), reject) }, 1},
-		{"right again", func() { s.must(plainClient, "bob", bob.code(0)+bob.password, accept) }, 1},
+		{"wrong password", func() { s.must(plainClient, "bob", "wrong"+bobs, reject) }, 1},
+		{"right again", func() { s.must(plainClient, "bob", bobs+bob.password, accept) }, 1},
 	} {
 		before := slapd.Binds(t)
 		s.calling = tt.name // or the throttle would step in

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"lockstep/admin"
-	"lockstep/config"
 )
 
 const userHelp = `Usage:
@@ -63,7 +62,7 @@ func (a *app) show(args []string) error {
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, row := range rows(u) {
-		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		fmt.Fprintf(w, "%s\t%s\n", row[0], printable(row[1]))
 	}
 	return w.Flush()
 }
@@ -84,7 +83,7 @@ func (a *app) list(args []string) error {
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, u := range users {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", u.Name, standing(u), lastLogin(u))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(u.Name), printable(standing(u)), printable(lastLogin(u)))
 	}
 	return w.Flush()
 }
@@ -106,16 +105,12 @@ func (a *app) unlock(args []string) error {
 // adminClient reads the command line and then the configuration, and returns a
 // client for its admin socket.
 func (a *app) adminClient(fs *flag.FlagSet, args []string, want int) (*admin.Client, error) {
-	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
-	if err := parse(fs, args, want); err != nil {
-		return nil, err
-	}
-	cfg, err := config.Load(*path)
+	cfg, path, err := a.load(fs, args, want)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Admin.Socket == "" {
-		return nil, usagef("%s: admin.socket is empty, so the running server cannot be asked", *path)
+		return nil, usagef("%s: admin.socket is empty, so the running server cannot be asked", path)
 	}
 	return admin.NewClient(cfg.Admin.Socket), nil
 }

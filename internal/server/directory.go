@@ -19,36 +19,55 @@ type directory struct {
 	log     *slog.Logger
 	current atomic.Pointer[ldapsync.Directory]
 
-	mu   sync.Mutex // guards last
-	last context.CancelFunc
+	mu     sync.Mutex // guards those below, and Store on current
+	end    func()     // ends the one in use
+	giveUp func()     // ends the one that is to follow it; nil if none
 }
 
-// follow runs next, and puts it in use when it has been read, or at once if
-// there is none so far. A follow that has not come that far is given up.
-func (d *directory) follow(ctx context.Context, wait *sync.WaitGroup, next *ldapsync.Directory) {
+// begin puts first in use, before it has been read.
+func (d *directory) begin(ctx context.Context, wait *sync.WaitGroup, first *ldapsync.Directory) {
+	ctx, d.end = context.WithCancel(ctx)
+	d.current.Store(first)
+	wait.Go(func() { d.run(ctx, first) })
+}
+
+// run follows the source of dir until ctx ends.
+func (d *directory) run(ctx context.Context, dir *ldapsync.Directory) {
+	if err := dir.Run(ctx); err != nil && ctx.Err() == nil {
+		d.log.Error("directory is not followed any more", "err", err)
+	}
+}
+
+// replace reads next, and when it has been read puts it in use and calls then.
+// One that was to come in use by an earlier call is given up: the last
+// configuration counts, also when an earlier one's directory comes back.
+func (d *directory) replace(ctx context.Context, wait *sync.WaitGroup, next *ldapsync.Directory, then func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.giveUp != nil {
+		d.giveUp()
+	}
+	d.giveUp = cancel
+	wait.Go(func() { d.run(ctx, next) })
 	wait.Go(func() {
-		if err := next.Run(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("directory is not followed any more", "err", err)
+		if next.WaitReady(ctx) == nil {
+			d.use(ctx, next, cancel, then)
 		}
 	})
-	if d.current.CompareAndSwap(nil, next) {
-		d.mu.Lock()
-		d.last = cancel
-		d.mu.Unlock()
+}
+
+// use puts next in use, unless ctx says that it has been given up.
+func (d *directory) use(ctx context.Context, next *ldapsync.Directory, end, then func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ctx.Err() != nil {
 		return
 	}
-	wait.Go(func() {
-		if next.WaitReady(ctx) != nil {
-			return
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.last()
-		d.last = cancel
-		d.current.Store(next)
-		d.log.Info("reloaded directory in use", "entries", next.Status().Entries)
-	})
+	d.end()
+	d.end, d.giveUp = end, nil
+	d.current.Store(next)
+	then()
 }
 
 func (d *directory) waitReady(ctx context.Context) error { return d.current.Load().WaitReady(ctx) }

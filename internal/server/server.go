@@ -44,11 +44,15 @@ type Server struct {
 	radius   *radiusd.Server
 	admin    *http.Server
 	sockets  []net.PacketConn
-	failed   chan error
+
+	adminSocket net.Listener // nil for none
+	failed      chan error
+
+	mu     sync.Mutex // guards closed, and is held while Reload adds to wait
+	closed bool
+
 	storeErr atomic.Pointer[error] // of the last look at the store; nil if it was well
 	wait     sync.WaitGroup
-
-	reload sync.Mutex // one reload at a time
 }
 
 // Start runs a server for cfg. It returns when the sockets are open; until the
@@ -90,17 +94,6 @@ func (s *Server) start(now func() time.Time) error {
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	if err := s.listen(); err != nil {
-		return err
-	}
-	s.dir.follow(s.ctx, &s.wait, next)
-	s.wait.Go(s.watchStore)
-	return s.listenAdmin()
-}
-
-// listen opens all sockets before it serves any, so that a failure leaves
-// nobody half served.
-func (s *Server) listen() error {
 	auth, err := s.open(s.cfg.Radius.Listen)
 	if err != nil {
 		return err
@@ -109,13 +102,26 @@ func (s *Server) listen() error {
 	if err != nil {
 		return err
 	}
+	if err := s.openAdmin(); err != nil {
+		return err
+	}
+	s.dir.begin(s.ctx, &s.wait, next)
+	s.wait.Go(s.watchStore)
+	s.serve(auth, acct)
+	return nil
+}
+
+// serve begins to answer, when all there is to open is open.
+func (s *Server) serve(auth, acct []net.PacketConn) {
 	for _, conn := range auth {
 		s.run("serve "+conn.LocalAddr().String(), func() error { return s.radius.Serve(conn) })
 	}
 	for _, conn := range acct {
 		s.run("serve accounting "+conn.LocalAddr().String(), func() error { return s.radius.ServeAccounting(conn) })
 	}
-	return nil
+	if s.adminSocket != nil {
+		s.run("serve the admin socket", func() error { return s.admin.Serve(s.adminSocket) })
+	}
 }
 
 func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
@@ -133,20 +139,18 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 		conns = append(conns, conn)
 		s.log.Info("listening", "address", conn.LocalAddr())
 	}
+	if len(addrs) > 0 && len(conns) == 0 {
+		return nil, errors.New("there is no address left to listen on")
+	}
 	return conns, nil
 }
 
-func (s *Server) listenAdmin() error {
-	if s.cfg.Admin.Socket == "" {
-		return nil
-	}
-	l, err := admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
-	if err != nil {
-		return err
-	}
+func (s *Server) openAdmin() (err error) {
 	s.admin = admin.NewServer(users{s.verifier, s.dir}, s.log)
-	s.run("serve the admin socket", func() error { return s.admin.Serve(l) })
-	return nil
+	if s.cfg.Admin.Socket != "" {
+		s.adminSocket, err = admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
+	}
+	return err
 }
 
 // run runs f until the server ends; an end before that is a failure of the
@@ -205,38 +209,62 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return addrs
 }
 
-// Reload takes cfg in place of the configuration so far. Sockets and store stay
-// as they are; where cfg has others, the log says that a restart is needed. The
-// old directory goes on until the new one has been read.
+// Reload takes cfg in place of the configuration so far: when its directory has
+// been read, and all at once. Until then, or the next Reload, the old one goes
+// on. Sockets and store stay as they are; where cfg has others, the log says that
+// a restart is needed. An error means that nothing changes.
 func (s *Server) Reload(cfg *config.Config) error {
-	s.reload.Lock()
-	defer s.reload.Unlock()
 	next, err := ldapsync.Open(directoryConfig(cfg.Directory, s.log))
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	if err := s.radius.SetClients(clients(cfg.Radius.Clients, s.verifier)); err != nil {
+	list := clients(cfg.Radius.Clients, s.verifier)
+	if err := radiusd.CheckClients(list); err != nil {
 		return err
 	}
-	s.verifier.SetMaxFailures(cfg.Verifier.MaxFailures)
-	s.dir.follow(s.ctx, &s.wait, next)
 	for _, key := range needRestart(s.cfg, cfg) {
 		s.log.Warn("a change of this setting takes effect at the next start", "key", key)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("the server is stopping")
+	}
+	s.dir.replace(s.ctx, &s.wait, next, func() {
+		if err := s.radius.SetClients(list); err != nil {
+			s.log.Error("clients are not taken, the old ones go on", "err", err)
+		}
+		s.verifier.SetMaxFailures(cfg.Verifier.MaxFailures)
+		s.log.Info("configuration in use", "entries", next.Status().Entries)
+	})
 	return nil
 }
 
 // Shutdown stops reading, answers what is in flight, and closes everything. If
-// ctx ends before that, what is left is dropped unanswered.
+// ctx ends before that, what is left is dropped unanswered, and what cannot be
+// closed, such as a store on a disk that hangs, is left to the end of the
+// process.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	err := s.radius.Shutdown(ctx)
-	if s.admin != nil {
-		err = errors.Join(err, s.admin.Shutdown(ctx))
+	if e := s.admin.Shutdown(ctx); e != nil {
+		err = errors.Join(err, e, s.admin.Close())
 	}
 	s.stop()
-	err = errors.Join(err, s.close())
-	s.wait.Wait()
-	return err
+	done := make(chan error, 1)
+	go func() {
+		e := s.close()
+		s.wait.Wait()
+		done <- e
+	}()
+	select {
+	case e := <-done:
+		return errors.Join(err, e)
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("close: %w", context.Cause(ctx)))
+	}
 }
 
 func (s *Server) close() error {
@@ -245,6 +273,9 @@ func (s *Server) close() error {
 		if e := conn.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = errors.Join(err, e)
 		}
+	}
+	if s.adminSocket != nil {
+		s.adminSocket.Close() // again after Shutdown, which is no fault
 	}
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())

@@ -3,11 +3,14 @@ package server
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
 	"lockstep/config"
+	"lockstep/internal/opaque"
 	"lockstep/ldapsync"
 	"lockstep/radiusd"
 	"lockstep/verifier"
@@ -42,13 +45,18 @@ type authenticator struct {
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
+	asked, kept, err := unpack(r.Kept)
+	if err != nil {
+		return radiusd.Answer{}, err
+	}
 	d, err := a.verifier.Verify(ctx, verifier.Request{
 		User:      r.UserName,
 		Typed:     r.Typed,
 		Client:    r.Client.Name,
 		Source:    cmp.Or(r.CallingStationID, r.Client.Name),
 		Answering: r.Challenged,
-		Kept:      r.Kept,
+		Asked:     asked,
+		Kept:      kept,
 		Policy:    a.policy,
 	})
 	if err != nil {
@@ -59,11 +67,30 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	case verifier.Accepted:
 		answer.Outcome = radiusd.Accept
 	case verifier.Challenged:
-		answer.Outcome, answer.Keep = radiusd.Challenge, r.Typed
+		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, r.Typed)
 	default:
 		answer.Outcome = radiusd.Reject
 	}
 	return answer, nil
+}
+
+// pack returns what a challenge keeps: when it was asked, in 8 octets, and what
+// was typed. The server seals it into State.
+func pack(asked time.Time, typed opaque.Bytes) opaque.Bytes {
+	b := binary.BigEndian.AppendUint64(nil, uint64(asked.UnixMilli()))
+	return opaque.Of(append(b, typed.Reveal()...))
+}
+
+// unpack is the opposite of pack. Nothing kept is no time and nothing typed.
+func unpack(kept opaque.Bytes) (asked time.Time, typed opaque.Bytes, err error) {
+	b := kept.Reveal()
+	switch {
+	case len(b) == 0:
+		return time.Time{}, opaque.Bytes{}, nil
+	case len(b) < 8:
+		return time.Time{}, opaque.Bytes{}, errors.New("what the challenge kept is too short")
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC(), opaque.Of(b[8:]), nil
 }
 
 func directoryConfig(c config.Directory, log *slog.Logger) ldapsync.Config {

@@ -20,8 +20,12 @@ type users struct {
 }
 
 func (u users) List(ctx context.Context) ([]admin.User, error) {
-	var all []admin.User
-	for a := range u.dir.current.Load().Accounts() {
+	dir := u.dir.current.Load()
+	if !dir.Status().Ready {
+		return nil, ldapsync.ErrNotReady // and not "nobody"
+	}
+	all := []admin.User{}
+	for a := range dir.Accounts() {
 		user, err := u.describe(ctx, a)
 		if err != nil {
 			return nil, err
@@ -48,7 +52,7 @@ func (u users) Unlock(ctx context.Context, name string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return u.verifier.Unlock(ctx, a.ID)
+	return u.verifier.Unlock(ctx, account(a))
 }
 
 func (u users) lookup(name string) (ldapsync.Account, error) {

@@ -15,7 +15,7 @@ func BenchmarkClaim(b *testing.B) {
 	for _, atOnce := range []int{1, 64} {
 		b.Run(strconv.Itoa(atOnce)+" at once", func(b *testing.B) {
 			s := open(b, filepath.Join(b.TempDir(), "state.db"), Options{})
-			var account, next atomic.Int64
+			var key, next atomic.Int64
 			work := make(chan struct{}, b.N)
 			for range b.N {
 				work <- struct{}{}
@@ -27,7 +27,7 @@ func BenchmarkClaim(b *testing.B) {
 			for range atOnce {
 				go func() {
 					defer func() { done <- struct{}{} }()
-					id := "user" + strconv.FormatInt(account.Add(1), 10)
+					id := "key" + strconv.FormatInt(key.Add(1), 10)
 					for range work {
 						if err := storetest.Claim(b.Context(), s, id, next.Add(1)); err != nil {
 							b.Error(err)

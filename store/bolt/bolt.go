@@ -1,4 +1,4 @@
-// Package bolt keeps the State of accounts in one file, by way of bbolt.
+// Package bolt keeps the State of TOTP keys in one file, by way of bbolt.
 //
 // It is the store for a single server: one process has the file at a time. It
 // implements [store.Store], and promises beside what stands there:
@@ -126,7 +126,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, id string, old verifier.Vers
 	if err := store.CheckID(id); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
-	// What cannot be read back would shut the account out for good.
+	// What cannot be read back would shut the key out for good.
 	if _, err := store.Decode(record); err != nil {
 		return fmt.Errorf("write state: refused: %w", err)
 	}

@@ -35,12 +35,7 @@ func (g *gate) open()  { g.pass <- struct{}{} }
 // awaitWaiting returns when n requests wait.
 func awaitWaiting(t *testing.T, s *Store, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(s.queue) != n; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d requests wait; want %d", len(s.queue), n)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, fmt.Sprint(n, " requests to wait"), func() bool { return len(s.queue) == n })
 }
 
 func start(f func() error) <-chan error {
@@ -59,7 +54,7 @@ func TestWhatWaitsGoesToDiskTogether(t *testing.T) {
 	var conflicts atomic.Int64
 	for i := range 64 {
 		wg.Go(func() {
-			// Half of them race for one account, to see each conflict fail alone.
+			// Half of them race for one key, to see each conflict fail alone.
 			id := fmt.Sprint("user", i)
 			if i%2 == 0 {
 				id = "shared"
@@ -185,9 +180,7 @@ func TestCloseFinishesWhatWaits(t *testing.T) {
 	}
 	awaitWaiting(t, s, 10)
 	closed := start(s.Close)
-	for !s.isClosed() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "Close to begin", s.isClosed)
 	if err := s.CompareAndSwap(t.Context(), "late", 0, verifier.State{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("write after Close = %v; want %v", err, store.ErrClosed)
 	}

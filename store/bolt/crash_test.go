@@ -114,7 +114,7 @@ func claimThroughErrors() {
 				fmt.Fprintln(os.Stderr, "store does not come back:", err, loadErr)
 				os.Exit(2)
 			}
-			time.Sleep(time.Millisecond) // the committer is trying
+			<-time.After(time.Millisecond) // the committer is trying
 		}
 	}
 	if err := s.Close(); err != nil {

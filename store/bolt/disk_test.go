@@ -25,15 +25,7 @@ func secondsClock() func() time.Time {
 // awaitClaim claims step once the store is back, for which it may need tries.
 func awaitClaim(t *testing.T, s *Store, id string, step int64) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		err := storetest.Claim(t.Context(), s, id, step)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("store does not come back: %v", err)
-		}
-	}
+	eventually(t, "the store to come back", func() bool { return storetest.Claim(t.Context(), s, id, step) == nil })
 }
 
 func TestAFullDiskLosesNothing(t *testing.T) {
@@ -136,9 +128,7 @@ func TestAFileThatWasMovedAwayIsNotWritten(t *testing.T) {
 			t.Error("a spent step is claimed again from a file put in place")
 		}
 	}
-	if err := s.Check(t.Context()); !errors.Is(err, errReplaced) {
-		t.Errorf("Check = %v; want %v", err, errReplaced)
-	}
+	eventually(t, "Check to tell", func() bool { return errors.Is(s.Check(t.Context()), errReplaced) })
 
 	if err := os.Rename(path+".away", path); err != nil {
 		t.Fatal(err)

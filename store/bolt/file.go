@@ -13,12 +13,12 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// The file has two buckets: one about the file, one with a record per account.
+// The file has two buckets: one about the file, one with a record per TOTP key.
 // The sequence of the second is the Version given last, so that no Version is
-// ever given twice, not even after the account was deleted.
+// ever given twice, not even after the record was deleted.
 var (
 	metaBucket    = []byte("lockstep")
-	recordsBucket = []byte("accounts")
+	recordsBucket = []byte("states")
 
 	formatKey = []byte("format") // in metaBucket, decimal
 	probeKey  = []byte("probe")  // in metaBucket, written to find out whether it can be
@@ -28,7 +28,7 @@ const (
 	fileFormat  = 1
 	openTimeout = time.Second
 
-	// Address space, not memory: enough for some 100,000 accounts before the
+	// Address space, not memory: enough for some 100,000 records before the
 	// file is ever mapped anew, which waits for all readers.
 	mapSize = 64 << 20
 )

@@ -90,7 +90,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a newer format", setFormat("2"), "newer lockstep"},
 		{"a format of 0", setFormat("0"), "does not say its format"},
 		{"a format that is none", setFormat("x"), "does not say its format"},
-		{"a file without accounts", func(t *testing.T, path string) {
+		{"a file without states", func(t *testing.T, path string) {
 			edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket(recordsBucket) })
 		}, "not a state file of lockstep"},
 		{"a bbolt file of another program", func(t *testing.T, path string) {
@@ -134,7 +134,7 @@ func TestADamagedRecordIsAnErrorAndNotAnEmptyState(t *testing.T) {
 		"a version alone": good[:8],
 		"cut short":       good[:len(good)-1],
 		"a byte too many": append(bytes.Clone(good), 0),
-		"a newer format":  append(bytes.Clone(good[:8]), 2, 0, 0, 0),
+		"a newer format":  append(bytes.Clone(good[:8]), 2, 0, 0, 0, 0),
 		"version 0":       append(make([]byte, 8), good[8:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestADamagedRecordIsAnErrorAndNotAnEmptyState(t *testing.T) {
 				t.Errorf("List gives %q and %v; want alice, carol and an error about bob", seen, err)
 			}
 			if err := storetest.Claim(t.Context(), s, "alice", 2); err != nil {
-				t.Errorf("claim of another account: %v", err)
+				t.Errorf("claim of another key: %v", err)
 			}
 		})
 	}

@@ -57,7 +57,7 @@ func (s *Store) List(ctx context.Context, each func(id string, state verifier.St
 		for _, e := range page {
 			if e.err != nil {
 				if damaged == nil { // the first will do: there may be a million
-					damaged = fmt.Errorf("list %s: account %q: %w", s.path, e.id, e.err)
+					damaged = fmt.Errorf("list %s: state %q: %w", s.path, e.id, e.err)
 				}
 				continue
 			}

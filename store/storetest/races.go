@@ -49,20 +49,16 @@ func Spent(ctx context.Context, s verifier.Store, id string, step int64) (bool, 
 const kept = 64
 
 func spend(s verifier.State, step int64) (verifier.State, error) {
-	if len(s.Tokens) == 0 {
-		s.Tokens = make([]verifier.TokenState, 1)
-	}
-	tok := &s.Tokens[0]
-	i, found := slices.BinarySearchFunc(tok.Spent, step, func(sp verifier.Spent, step int64) int {
+	i, found := slices.BinarySearchFunc(s.Spent, step, func(sp verifier.Spent, step int64) int {
 		return int(sp.Step - step)
 	})
-	if found || step <= tok.Floor {
+	if found || step <= s.Floor {
 		return s, errSpent
 	}
-	tok.Spent = slices.Insert(tok.Spent, i, verifier.Spent{Step: step, At: noon, By: "vpn"})
-	if len(tok.Spent) > kept {
-		tok.Floor = tok.Spent[0].Step
-		tok.Spent = tok.Spent[1:]
+	s.Spent = slices.Insert(s.Spent, i, verifier.Spent{Step: step, At: noon, By: "vpn"})
+	if len(s.Spent) > kept {
+		s.Floor = s.Spent[0].Step
+		s.Spent = s.Spent[1:]
 	}
 	return s, nil
 }
@@ -144,7 +140,7 @@ func noLostUpdate(t *testing.T, s store.Store) {
 	}
 }
 
-func manyAccounts(t *testing.T, s store.Store) {
+func manyKeys(t *testing.T, s store.Store) {
 	const n = 200
 	id := func(i int) string { return fmt.Sprint("user", i) }
 	together(n, func(i int) {
@@ -154,7 +150,7 @@ func manyAccounts(t *testing.T, s store.Store) {
 	})
 	for i := range n {
 		state, _ := load(t, s, id(i))
-		if len(state.Tokens) != 1 || len(state.Tokens[0].Spent) != 1 || state.Tokens[0].Spent[0].Step != int64(i)+1 {
+		if len(state.Spent) != 1 || state.Spent[0].Step != int64(i)+1 {
 			t.Errorf("%s has %+v; want step %d alone", id(i), state, i+1)
 		}
 	}
@@ -171,7 +167,7 @@ func cancelled(t *testing.T, s store.Store) {
 		ctx  context.Context
 		want error
 	}{{ctx, context.Canceled}, {late, context.DeadlineExceeded}} {
-		if state, v, err := s.Load(tt.ctx, "alice"); !errors.Is(err, tt.want) || v != 0 || len(state.Tokens) != 0 {
+		if state, v, err := s.Load(tt.ctx, "alice"); !errors.Is(err, tt.want) || v != 0 || len(state.Spent) != 0 {
 			t.Errorf("Load = %+v, %d, %v; want nothing and %v", state, v, err, tt.want)
 		}
 		if err := s.CompareAndSwap(tt.ctx, "alice", v, sample(2)); !errors.Is(err, tt.want) {

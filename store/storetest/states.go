@@ -19,10 +19,8 @@ var noon = time.Date(2024, 2, 29, 12, 0, 0, 250e6, time.UTC)
 // sample is a State with something in every field, told from others by n.
 func sample(n int) verifier.State {
 	return verifier.State{
-		Tokens: []verifier.TokenState{{
-			ID: verifier.TokenID{byte(n), 255}, Floor: int64(n),
-			Spent: []verifier.Spent{{Step: int64(n) + 1, At: noon, By: "vpn"}, {Step: int64(n) + 9, At: noon, By: ""}},
-		}},
+		Floor:    int64(n),
+		Spent:    []verifier.Spent{{Step: int64(n) + 1, At: noon, By: "vpn"}, {Step: int64(n) + 9, At: noon, By: ""}},
 		Failures: uint32(n),
 		Sources:  []verifier.SourceFailures{{Source: fmt.Sprint("source ", n), Count: 2, Last: noon}},
 	}
@@ -113,7 +111,7 @@ func noABA(t *testing.T, s store.Store) {
 	}
 }
 
-func otherAccount(t *testing.T, s store.Store) {
+func otherKey(t *testing.T, s store.Store) {
 	swap(t, s, "alice", 0, sample(1))
 	swap(t, s, "alice", wantState(t, s, "alice", sample(1)), sample(2))
 	_, v := load(t, s, "alice")
@@ -226,7 +224,7 @@ func badStates(t *testing.T, s store.Store) {
 	swap(t, s, "alice", 0, sample(1))
 	_, v := load(t, s, "alice")
 	for name, bad := range map[string]verifier.State{
-		"spent steps that descend": {Tokens: []verifier.TokenState{{Spent: []verifier.Spent{{Step: 2}, {Step: 1}}}}},
+		"spent steps that descend": {Spent: []verifier.Spent{{Step: 2}, {Step: 1}}},
 		"over a megabyte":          {Sources: []verifier.SourceFailures{{Source: strings.Repeat("x", store.MaxRecord)}}},
 	} {
 		if err := s.CompareAndSwap(t.Context(), "alice", v, bad); err == nil || errors.Is(err, verifier.ErrConflict) {
@@ -240,12 +238,8 @@ func badStates(t *testing.T, s store.Store) {
 
 func bigState(t *testing.T, s store.Store) {
 	var big verifier.State
-	for i := range 20 {
-		tok := verifier.TokenState{ID: verifier.TokenID{byte(i)}}
-		for step := range int64(1000) {
-			tok.Spent = append(tok.Spent, verifier.Spent{Step: step*3 + 1, At: noon, By: strings.Repeat("n", 30)})
-		}
-		big.Tokens = append(big.Tokens, tok)
+	for step := range int64(20_000) {
+		big.Spent = append(big.Spent, verifier.Spent{Step: step*3 + 1, At: noon, By: strings.Repeat("n", 30)})
 	}
 	swap(t, s, "alice", 0, big)
 	wantState(t, s, "alice", big)
@@ -272,7 +266,6 @@ func notShared(t *testing.T, s store.Store) {
 }
 
 func scribble(s verifier.State) {
-	s.Tokens[0].ID = verifier.TokenID{7, 7, 7}
-	s.Tokens[0].Spent[0] = verifier.Spent{Step: 1 << 40, By: "scribble"}
+	s.Spent[0] = verifier.Spent{Step: 1 << 40, By: "scribble"}
 	s.Sources[0].Source = "scribble"
 }

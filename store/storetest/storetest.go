@@ -18,14 +18,14 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		name string
 		test func(*testing.T, store.Store)
 	}{
-		{"an account never seen has the zero State and no version", unseen},
+		{"a key never seen has the zero State and no version", unseen},
 		{"what was written is read", written},
 		{"a swap needs the version that is stored", versions},
 		{"a version is never given twice", noABA},
-		{"a version of one account is of no use for another", otherAccount},
+		{"a version of one key is of no use for another", otherKey},
 		{"one of 100 claims of a step wins", oneWinner},
 		{"no update is lost", noLostUpdate},
-		{"accounts do not wait for or see one another", manyAccounts},
+		{"keys do not wait for or see one another", manyKeys},
 		{"deleted is as never seen", deleted},
 		{"the list is whole, in order, and may write", list},
 		{"the list stops when told to", listStops},
