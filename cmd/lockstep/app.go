@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,10 +28,11 @@ type app struct {
 	in       io.Reader
 	lines    *bufio.Reader
 	out, err io.Writer
+	usage    string // of the command that runs
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app {
-	return &app{in, bufio.NewReader(in), out, err}
+	return &app{in: in, lines: bufio.NewReader(in), out: out, err: err}
 }
 
 // failure is an error with the exit status that it leads to.
@@ -101,21 +103,20 @@ func printable(s string) string {
 func (a *app) flags(name, usage string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.Usage = func() {
-		fmt.Fprintf(a.out, "Usage:\n    lockstep %s\n", usage)
-		fs.SetOutput(a.out)
-		fs.PrintDefaults()
-		fs.SetOutput(io.Discard)
-	}
+	fs.Usage = func() {} // called for mistakes, too
+	a.usage = usage
 	return fs
 }
 
 // parse reads args into fs, and checks that so many arguments are left.
-func parse(fs *flag.FlagSet, args []string, want int) error {
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
+func (a *app) parse(fs *flag.FlagSet, args []string, want int) error {
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(a.out, "Usage:\n    lockstep %s\n", a.usage)
+		fs.SetOutput(a.out)
+		fs.PrintDefaults()
+		return err
+	case err != nil:
 		return usagef("%s: %v", fs.Name(), err)
 	}
 	switch n := fs.NArg(); {
@@ -128,20 +129,29 @@ func parse(fs *flag.FlagSet, args []string, want int) error {
 }
 
 // load reads the command line and then the configuration, and returns that and
-// its path. What server.Start would find wrong with it is wrong here too.
+// its path. What server.Start would find wrong with it is wrong here too, and so
+// is a directory file that cannot be used.
 func (a *app) load(fs *flag.FlagSet, args []string, want int) (*config.Config, string, error) {
 	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
-	if err := parse(fs, args, want); err != nil {
+	if err := a.parse(fs, args, want); err != nil {
 		return nil, "", err
 	}
 	cfg, err := config.Load(*path)
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := server.OpenDirectory(cfg, slog.New(slog.DiscardHandler)); err != nil {
+	if err := checkDirectory(cfg); err != nil {
 		return nil, "", &failure{status: statusUsage, err: fmt.Errorf("%s: directory: %w", *path, err)}
 	}
 	return cfg, *path, nil
+}
+
+func checkDirectory(cfg *config.Config) error {
+	dir, err := server.OpenDirectory(cfg, slog.New(slog.DiscardHandler))
+	if err != nil || !strings.HasPrefix(cfg.Directory.URLs[0], "ldif:") {
+		return err
+	}
+	return dir.Refresh(context.Background())
 }
 
 // ask prints prompt and reads a line. A password is not echoed on a terminal.
@@ -157,7 +167,10 @@ func (a *app) ask(prompt string, echo bool) (opaque.Bytes, error) {
 		}
 	}
 	line, err := a.lines.ReadBytes('\n')
-	if err != nil && (err != io.EOF || len(line) == 0) {
+	if err == io.EOF && len(line) == 0 {
+		return opaque.Bytes{}, fmt.Errorf("%q is not answered: %w of standard input", strings.TrimSpace(prompt), io.ErrUnexpectedEOF)
+	}
+	if err != nil && err != io.EOF {
 		return opaque.Bytes{}, fmt.Errorf("read the answer to %q: %w", strings.TrimSpace(prompt), err)
 	}
 	line = []byte(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))

@@ -60,7 +60,7 @@ type demonstration struct {
 func (a *app) demo(args []string) error {
 	fs := a.flags("demo", "demo [-once]\n\nRuns a server with a directory of two people in a temporary folder, shows that it works, and\nserves until it is interrupted.\n")
 	once := fs.Bool("once", false, "exit when it has been shown: 0 only if all of it held")
-	if err := parse(fs, args, 0); err != nil {
+	if err := a.parse(fs, args, 0); err != nil {
 		return err
 	}
 	ctx, stopSignals := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -42,8 +42,8 @@ func (a *app) enroll(args []string) error {
 	if err != nil {
 		return err
 	}
-	if e.issuer == "" {
-		return usagef("user enroll: -issuer is empty")
+	if e.issuer == "" || strings.Contains(e.issuer, ":") {
+		return usagef("user enroll: -issuer %q: want a name without a colon", e.issuer)
 	}
 	key, err := e.newKey()
 	if err != nil {
@@ -182,7 +182,7 @@ func grouped(s string) string {
 func (a *app) confirm(key verifier.Key) error {
 	for range confirmTries {
 		code, err := a.ask("Code: ", true)
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
 			break
 		}
 		if err != nil {

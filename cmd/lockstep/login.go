@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	layeh "layeh.com/radius"
@@ -14,13 +16,13 @@ import (
 
 func (a *app) login(args []string) error {
 	fs := a.flags("login", "login [OPTION ...] USER\n\nAsks a RADIUS server as an appliance would. What is asked for as the password may be\npassword and code in one, or the password alone where the server asks for the code then.\n")
-	server := fs.String("server", "127.0.0.1:1812", "ask the server at `ADDR`, host:port")
+	server := fs.String("server", "127.0.0.1:1812", "ask the server at `ADDR`, host or host:port")
 	secretFile := fs.String("secret-file", "", "read the shared secret from `FILE` (required)")
 	timeout := fs.Duration("timeout", 3*time.Second, "wait so long before each retransmission")
 	tries := fs.Int("tries", 3, "send so many times")
 	nas := fs.String("nas-id", "lockstep-login", "send as NAS-Identifier")
 	calling := fs.String("calling-station", "", "send as Calling-Station-Id")
-	if err := parse(fs, args, 1); err != nil {
+	if err := a.parse(fs, args, 1); err != nil {
 		return err
 	}
 	if *secretFile == "" {
@@ -29,6 +31,9 @@ func (a *app) login(args []string) error {
 	secret, err := config.ReadSecret(*secretFile)
 	if err != nil {
 		return &failure{status: statusUsage, err: err}
+	}
+	if _, _, err := net.SplitHostPort(*server); err != nil {
+		*server = net.JoinHostPort(strings.Trim(*server, "[]"), "1812")
 	}
 	c := &radius.Client{Server: *server, Secret: secret, Timeout: *timeout, Tries: *tries, RequireMessageAuthenticator: true}
 	request := radius.AccessRequest{UserName: fs.Arg(0), NASIdentifier: *nas, CallingStationID: *calling}
