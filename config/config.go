@@ -56,7 +56,7 @@ type Directory struct {
 	StartTLS       bool          // on ldap URLs; ldaps has TLS anyway, ldapi needs none
 	Insecure       bool          // ldap URLs without StartTLS are accepted; says nothing about certificates
 	Timeout        time.Duration // of one operation at one server; 100 ms to 30 s
-	Pool           int           // connections for password checks, 1 to 256
+	Pool           int           // connections for password checks, 1 to 128
 }
 
 // Store says where spent steps and counters are kept.

@@ -37,7 +37,7 @@ func readDirectory(t *table) Directory {
 		StartTLS:       t.flag("start_tls", false),
 		Insecure:       t.flag("insecure", false),
 		Timeout:        t.duration("timeout", 2*time.Second, 100*time.Millisecond, 30*time.Second),
-		Pool:           t.count("pool", 16, 1, 256),
+		Pool:           t.count("pool", 16, 1, 128),
 	}
 	c.KeyAttribute = t.text("key_attribute", keyAttributes[c.Schema])
 	checkURLs(t, &c)

@@ -27,7 +27,7 @@ func TestFaults(t *testing.T) {
 			`c.toml:3: radius.client[0].address: required; for example "192.0.2.0/24"`,
 			"c.toml:3: radius.client[0].secret_file: required; name a file that only the server can read",
 			`c.toml:4: radius.client[0].factors: want "password+code" or "code"`,
-			"c.toml:7: directory.pool: want a whole number from 1 to 256",
+			"c.toml:7: directory.pool: want a whole number from 1 to 128",
 			"c.toml:8: directory.url[0]: an LDIF file must be the only directory",
 			"c.toml:8: directory.url[1]: want a string, in quotes",
 			`c.toml:9: directory.url[2]: want "ldif:" and the name of a file, such as "ldif:directory.ldif"`,

@@ -41,9 +41,9 @@ func (s *server) bound(ctx context.Context, dn string, password opaque.Bytes) (*
 	if err != nil {
 		c.close()
 		if ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
-			return nil, fmt.Errorf("bind at %s as %q: %w (is its password right?)", s.name, dn, err)
+			return nil, fmt.Errorf("bind as %q: %w (is its password right?)", dn, err)
 		}
-		return nil, fmt.Errorf("bind at %s as %q: %w", s.name, dn, err)
+		return nil, fmt.Errorf("bind as %q: %w", dn, err)
 	}
 	return c, nil
 }

@@ -61,7 +61,7 @@ func TestManyChecksShareFewConnections(t *testing.T) {
 	accounts := []Account{lookup(t, d, "alice"), lookup(t, d, "bob")}
 	before := s.Binds(t)
 	var wait sync.WaitGroup
-	for i := range 20 { // as many as may wait, and those under way
+	for i := range 20 {
 		wait.Go(func() {
 			a := accounts[i%2]
 			right := i%4 < 2
@@ -271,6 +271,7 @@ func TestTLS(t *testing.T) {
 		want      string
 	}{
 		{"ldaps", s.TLSURL, s.CA, false, ""},
+		{"ldaps, with StartTLS for other servers", s.TLSURL, s.CA, true, ""},
 		{"StartTLS", plain, s.CA, true, ""},
 		{"ldaps with another CA", s.TLSURL, stranger.CA, false, "certificate"},
 		{"StartTLS with another CA", plain, stranger.CA, true, "certificate"},

@@ -34,11 +34,11 @@ type Config struct {
 	KeyEncoding    string // "base32" or "raw"; "" is "base32"
 
 	CA       []byte // PEM, trusted instead of the system's; nil is the system's
-	StartTLS bool   // with ldap://
+	StartTLS bool   // with ldap://; others have TLS or need none, and disregard it
 	Insecure bool   // allows ldap:// without StartTLS to other hosts
 
 	Timeout time.Duration // for one connect, bind or step of a search; 0 is 3 s
-	Pool    int           // most binds at once; 0 is 8. Four times as many may wait for one
+	Pool    int           // most binds at once; 0 is 8. 256 more may wait for one
 
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // nil is time.Now
@@ -131,15 +131,8 @@ func (c Config) checkServer(raw string) error {
 	if err != nil {
 		return err
 	}
-	switch u.Scheme {
-	case "ldap":
-		if !c.StartTLS && !c.Insecure && !loopback(u.Hostname()) {
-			return errors.New("passwords would cross the network in clear: use ldaps://, or set StartTLS, or Insecure")
-		}
-	case "ldaps":
-		if c.StartTLS {
-			return errors.New("StartTLS is for ldap://; ldaps:// has TLS already")
-		}
+	if u.Scheme == "ldap" && !c.StartTLS && !c.Insecure && !loopback(u.Hostname()) {
+		return errors.New("passwords would cross the network in clear: use ldaps://, or set StartTLS, or Insecure")
 	}
 	return nil
 }

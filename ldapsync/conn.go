@@ -108,8 +108,9 @@ func (s *server) address() (network, addr string) {
 
 // do runs one request. It returns when ctx or the timeout ends, whatever the
 // request is waiting for, a write or a TLS handshake included, because the
-// socket is closed under it. An error is what the server answered, an
-// [*ldap.Error], or a [*linkError]; after the second the connection is broken.
+// socket is closed under it. An error names the server and wraps what it
+// answered, an [*ldap.Error], or is a [*linkError]; after the second the
+// connection is broken.
 func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -121,8 +122,11 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap
 	if expired {
 		c.broken = true
 	}
-	if err == nil || isAnswer(err) {
-		return err
+	if err == nil {
+		return nil
+	}
+	if isAnswer(err) {
+		return fmt.Errorf("%s: %w", c.server.name, err)
 	}
 	c.broken = true
 	if expired {
@@ -170,7 +174,21 @@ func newServers(c *Config) ([]*server, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &server{cfg: c, url: u, name: strings.TrimRight(raw, "/")})
+		s := &server{cfg: c, url: u, name: strings.TrimRight(raw, "/")}
+		if len(c.URLs) > 1 {
+			s.health.told = s.tell
+		}
+		all = append(all, s)
 	}
 	return all, nil
+}
+
+// tell logs that s is away, or back if err is nil. Of an only server the log
+// has what becomes of following it.
+func (s *server) tell(err error) {
+	if err != nil {
+		s.cfg.Log.Warn("directory server is not used for now", "url", s.name, "err", err)
+		return
+	}
+	s.cfg.Log.Info("directory server is used again", "url", s.name)
 }

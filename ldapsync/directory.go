@@ -38,7 +38,7 @@ type source interface {
 // Status is the state of a Directory for people and monitoring.
 type Status struct {
 	Kind      string    // "ldap" or "ldif"
-	URL       string    // of the server in use, or the file; it holds no secret
+	URL       string    // of the server in use or tried last, or the file; it holds no secret
 	Ready     bool      // the first complete refresh is done
 	Healthy   bool      // Err is nil and the replica is ready
 	Entries   int       // enrolled accounts, unusable ones included
@@ -113,6 +113,12 @@ func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaqu
 // Accounts ranges over the usable accounts, in no order. Changes meanwhile may
 // or may not be seen.
 func (d *Directory) Accounts() iter.Seq[Account] { return d.replica.accounts }
+
+// Unusable ranges over the enrolled accounts that cannot log in, in no order:
+// the canonical name and why, an [*UnusableError] or [ErrAmbiguous]. An entry
+// is told once, under its first name; several of one name are told once.
+// Changes meanwhile may or may not be seen.
+func (d *Directory) Unusable() iter.Seq2[string, error] { return d.replica.unusable }
 
 // Status returns the present state.
 func (d *Directory) Status() Status {

@@ -9,7 +9,8 @@
 // # What it promises
 //
 //   - Nothing is dropped from the replica after an incomplete refresh: a size
-//     limit, a lost connection or a broken file leave the content as it was.
+//     limit, a lost connection, a broken or an empty file leave the content as
+//     it was.
 //   - A check of a password costs the directory one bind, and no search. An
 //     empty or blank password, or one that holds a NUL, costs none: a server
 //     would take an empty one as an anonymous bind that succeeds (RFC 4513,
@@ -18,8 +19,9 @@
 //     or gives an answer that is not about the password never makes a password
 //     right or wrong. Another server is asked only if the first has not
 //     answered, so that a wrong password counts once.
-//   - Calls that wait for a slow or frozen server are few, by the size of the
-//     pool. More are turned away at once, as "could not tell".
+//   - No more than 256 calls wait for a slow or frozen server, beside those
+//     that are being asked about. More are turned away at once, as "could not
+//     tell".
 //   - An entry that cannot be read as it is meant is unusable and says why;
 //     nothing in it is replaced by a default.
 //   - Referrals are never followed. They would send the password to a server

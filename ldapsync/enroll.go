@@ -168,7 +168,11 @@ func enrollHint(err error, dn string, s schema) string {
 	}
 	switch answer.ResultCode {
 	case ldap.LDAPResultInsufficientAccessRights:
-		return fmt.Sprintf(" (%s may not write %s and objectClass there; grant it, or bind as somebody who may)", dn, s.key)
+		attrs := s.key
+		if s.hasParams() {
+			attrs += " and objectClass"
+		}
+		return fmt.Sprintf(" (%s may not write %s there; grant it, or bind as somebody who may)", dn, attrs)
 	case ldap.LDAPResultObjectClassViolation, ldap.LDAPResultUndefinedAttributeType, ldap.LDAPResultInvalidAttributeSyntax:
 		if s.hasParams() {
 			return " (does the directory know the OATH schema? On OpenLDAP: moduleload otp)"

@@ -78,7 +78,7 @@ func TestEnroll(t *testing.T) {
 		{`bob\2a`, Enrolment{Key: first}, admin, ErrNoEntry, ""},
 		{"bob\x00", Enrolment{Key: first}, admin, nil, "control character"},
 		{"twin", Enrolment{Key: first}, admin, ErrAmbiguous, ""},
-		{"bob", Enrolment{Key: first}, EnrollOptions{}, nil, s.ServiceDN + " may not write oathSecret"},
+		{"bob", Enrolment{Key: first}, EnrollOptions{}, nil, s.ServiceDN + " may not write oathSecret and objectClass there"},
 		{"bob", Enrolment{Key: first}, EnrollOptions{BindDN: s.AdminDN, BindPassword: opaque.Text("wrong-pw")}, nil, "is its password right?"},
 		{"bob", Enrolment{Key: first}, EnrollOptions{BindDN: s.AdminDN}, nil, "no password"},
 		{"bob", Enrolment{Key: opaque.Text("short")}, admin, nil, "key of 5 octets"},
@@ -112,6 +112,12 @@ func TestEnrollWithoutSchema(t *testing.T) {
 	}
 	c.KeyAttribute = "description"
 	d := refreshed(t, c)
+	for _, c.Schema = range []string{"custom", "freeradius"} {
+		err := open(t, c).Enroll(t.Context(), "alice", Enrolment{Key: key}, EnrollOptions{})
+		if err == nil || !strings.Contains(err.Error(), s.ServiceDN+" may not write description there") {
+			t.Errorf("schema %s, by the service account: %v", c.Schema, err)
+		}
+	}
 	if err := d.Enroll(t.Context(), "alice", Enrolment{Key: key, Digits: 8}, admin); err == nil || !strings.Contains(err.Error(), "no place for parameters") {
 		t.Errorf("parameters: %v", err)
 	}

@@ -37,7 +37,12 @@ type reply struct{ op, controls *ber.Packet }
 // sent; nil closes the connection.
 func serve(t *testing.T, answer func(request) []*reply) *fakeServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveAt(t, "127.0.0.1:0", answer)
+}
+
+func serveAt(t *testing.T, addr string, answer func(request) []*reply) *fakeServer {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

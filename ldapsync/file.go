@@ -117,6 +117,10 @@ func (f *file) read() ([]*entry, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
+	if len(records) == 0 {
+		// Some editors truncate a file before they write it.
+		return nil, fmt.Errorf("%s: no entries in it", f.path)
+	}
 	var entries []*entry
 	lines := make(map[string]int, len(records))
 	for _, record := range records {

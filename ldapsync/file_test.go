@@ -99,6 +99,8 @@ func TestFileThatCannotBeUsed(t *testing.T) {
 		{"one ID twice, one is not enrolled", inFile("alice", aliceInFile, "entryUUID: 5b0f-1") + inFile("bob", "entryUUID: 5b0f-1"), "line 1 has"},
 		{"one ID twice, one is outside the base", inFile("alice", aliceInFile, "entryUUID: 5b0f-1") + "dn: cn=x\nobjectClass: device\nentryUUID: 5b0f-1\n", "line 1 has"},
 		{"an ID like a DN", inFile("alice", aliceInFile) + inFile("bob", "oathSecret: "+key2, "entryUUID: dn:"+dn("alice")), "line 1 has"},
+		{"empty", "", "directory.ldif: no entries in it"},
+		{"comments only", "version: 1\n\n# nobody\n\n", "directory.ldif: no entries in it"},
 		{"not LDIF", inFile("alice", aliceInFile) + "hunter2\n", "directory.ldif:10: "},
 	} {
 		path := ldifFile(t, inFile("alice", aliceInFile))
@@ -132,6 +134,41 @@ func TestLongIDInAFile(t *testing.T) {
 	wantUnusable(t, d, "bob", "ID of 1001 octets")
 	wantUnusable(t, d, "carol", "ID of 1024 octets")
 	lookup(t, d, "dave")
+}
+
+func TestUnusable(t *testing.T) {
+	t.Parallel()
+	twin := strings.ReplaceAll(inFile("twin", aliceInFile), "dn: uid=twin", "dn: cn=other")
+	d := open(t, Config{URLs: []string{"ldif:" + ldifFile(t, inFile("alice", aliceInFile)+
+		inFile("Bob", "uid: robert", "oathSecret: not base32!")+inFile("carol", "userPassword: "+ssha)+
+		inFile("dave", aliceInFile, "oathSecret: "+key2)+inFile("twin", aliceInFile)+twin)}})
+	for name := range d.Unusable() {
+		t.Errorf("%q before the first refresh", name)
+	}
+	if err := d.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]error{}
+	for name, err := range d.Unusable() {
+		if got[name] != nil {
+			t.Errorf("%q is told twice", name)
+		}
+		if _, want := d.Lookup(name); err != want {
+			t.Errorf("%q: %v, want %v as Lookup says", name, err, want)
+		}
+		got[name] = err
+	}
+	if len(got) != 3 || !errors.Is(got["twin"], ErrAmbiguous) || !errors.As(got["bob"], new(*UnusableError)) || !errors.As(got["dave"], new(*UnusableError)) {
+		t.Errorf("Unusable() = %v, want bob, dave and twin", got)
+	}
+	for range d.Unusable() {
+		break // must end it
+	}
+	for a := range d.Accounts() {
+		if a.Name != "alice" {
+			t.Errorf("%q is among the usable", a.Name)
+		}
+	}
 }
 
 func wantUnusable(t *testing.T, d *Directory, name, why string) {
@@ -210,6 +247,13 @@ func TestFileIsFollowed(t *testing.T) {
 		if !has(d, "bob") {
 			t.Error("a broken file took the last good content away")
 		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		looks(10)
+		if !has(d, "bob") {
+			t.Error("a truncated file took the last good content away")
+		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
@@ -217,8 +261,8 @@ func TestFileIsFollowed(t *testing.T) {
 		if !has(d, "bob") {
 			t.Error("a file that is gone took the last good content away")
 		}
-		if n := strings.Count(logged(), "cannot be used"); n != 2 {
-			t.Errorf("two faults told %d times:\n%s", n, logged())
+		if n := strings.Count(logged(), "cannot be used"); n != 3 {
+			t.Errorf("three faults told %d times:\n%s", n, logged())
 		}
 		write(t, path, inFile("carol", aliceInFile))
 		looks(2)

@@ -18,6 +18,10 @@ type health struct {
 	until    time.Time // not asked before, after a failure
 	probing  bool      // somebody is finding out whether it is back
 	err      error     // of the last failure
+
+	// told, unless nil, is called when err becomes nil or ceases to be. It is
+	// called under mu, or two calls could change places.
+	told func(err error)
 }
 
 // enter tells whether the server should be asked at now. If so, leave must be
@@ -41,11 +45,14 @@ func (h *health) leave(now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.probing = false
-	if err == nil {
-		h.failures, h.err = 0, nil
-		return
+	if h.told != nil && (err == nil) != (h.err == nil) {
+		h.told(err)
 	}
 	h.err = err
+	if err == nil {
+		h.failures = 0
+		return
+	}
 	// Logins that fail together are one failure.
 	if h.failures == 0 || !now.Before(h.until) {
 		h.failures++
@@ -86,22 +93,23 @@ type group struct {
 var errAway = errors.New("no directory server answers")
 
 // try calls ask with the servers in turn until one has answered. Nil means
-// that one has, and that ask returned nil. A server that is paused after
-// failures is passed over; if all are, the one whose turn is next is asked.
+// that one has, and that ask returned nil. The error of one that has answered
+// is returned alone, else those of all that were asked. A server that is paused
+// after failures is passed over; if all are, the one whose turn is next is asked.
 func (g *group) try(ctx context.Context, ask func(context.Context, *server) error) error {
-	asked := false
-	var err error
+	var failed error
 	for i, s := range g.servers {
 		if ctx.Err() != nil || !s.health.enter(g.cfg.Now(), false) {
 			continue
 		}
-		asked = true
-		if err = g.ask(ctx, s, i < len(g.servers)-1, ask); !elsewhere(err) {
+		err := g.ask(ctx, s, i < len(g.servers)-1, ask)
+		if !elsewhere(err) {
 			return err
 		}
+		failed = both(failed, err)
 	}
-	if asked {
-		return err
+	if failed != nil {
+		return failed
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -157,9 +165,17 @@ func (g *group) away() error {
 		if err == nil {
 			return nil
 		}
-		why = errors.Join(why, err)
+		why = both(why, err)
 	}
 	return fmt.Errorf("%w: %w", errAway, why)
+}
+
+// both joins errors of two servers on one line. The first may be nil.
+func both(first, second error) error {
+	if first == nil {
+		return second
+	}
+	return fmt.Errorf("%w; %w", first, second)
 }
 
 // elsewhere tells whether err is about the server and not about what it was

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"lockstep/internal/opaque"
 )
 
@@ -29,7 +31,7 @@ type poller struct {
 	failures  int       // in a row, of connecting and of full refreshes
 
 	mu  sync.Mutex // guards url and err
-	url string     // of the server of the service connection
+	url string     // of the server of the service connection, or tried last for one
 	err error      // of the last search
 }
 
@@ -64,6 +66,12 @@ func (p *poller) status() Status {
 // reachable implements source. A refresh that is incomplete does not count
 // against it: logins can be decided on what is known.
 func (p *poller) reachable() error { return p.group.away() }
+
+func (p *poller) setURL(url string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.url = url
+}
 
 // follow implements source.
 func (p *poller) follow(ctx context.Context) error {
@@ -148,9 +156,6 @@ func (p *poller) note(err error) {
 	p.mu.Lock()
 	was := p.err
 	p.err = err
-	if p.conn != nil {
-		p.url = p.conn.server.name
-	}
 	url := p.url
 	p.mu.Unlock()
 	switch {
@@ -162,14 +167,15 @@ func (p *poller) note(err error) {
 }
 
 // kind tells errors apart as far as the log is concerned: texts differ from
-// one try to the next in ports and times.
+// one try to the next in ports, times and servers.
 func kind(err error) string {
 	var link *linkError
+	var answer *ldap.Error
 	switch {
-	case errors.As(err, &link):
-		return "link"
-	case errors.Is(err, errAway):
-		return "link"
+	case errors.As(err, &link), errors.Is(err, errAway), elsewhere(err):
+		return "away"
+	case errors.As(err, &answer):
+		return fmt.Sprint("result ", answer.ResultCode)
 	}
 	return err.Error()
 }

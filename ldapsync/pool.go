@@ -7,8 +7,12 @@ import (
 	"sync"
 )
 
-// waitersPerBind is how many callers may wait for each bind under way.
-const waitersPerBind = 4
+// maxWaiting is how many callers may wait for a bind beside those that have one.
+// It does not depend on the size of the pool: a burst of logins at a quick
+// server is to be waited for. It is half of the 512 logins that the RADIUS
+// server decides at once, so that with a pool of less than 256 a frozen
+// directory does not hold them all.
+const maxWaiting = 256
 
 // errCrowded is wrapped where too many callers wait for a connection already.
 var errCrowded = errors.New("too many logins at once")
@@ -28,7 +32,7 @@ type pool struct {
 func newPool(g *group, size int) *pool {
 	return &pool{
 		group:   g,
-		callers: make(chan struct{}, size+waitersPerBind*size),
+		callers: make(chan struct{}, size+maxWaiting),
 		slots:   make(chan struct{}, size),
 		idle:    map[*server][]*conn{},
 	}

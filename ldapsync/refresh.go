@@ -28,6 +28,7 @@ func (p *poller) connect(ctx context.Context) error {
 		return nil
 	}
 	return p.group.try(ctx, func(ctx context.Context, s *server) error {
+		p.setURL(s.name)
 		c, err := s.bound(ctx, p.cfg.BindDN, p.cfg.BindPassword)
 		if err == nil {
 			p.conn, p.fresh, p.watermark = c, true, ""

@@ -88,3 +88,16 @@ func (r *replica) accounts(yield func(Account) bool) {
 		return yield(held[0].account)
 	})
 }
+
+func (r *replica) unusable(yield func(string, error) bool) {
+	r.names.Range(func(name, v any) bool {
+		held := v.(*holders).records
+		switch {
+		case len(held) > 1:
+			return yield(name.(string), ErrAmbiguous)
+		case held[0].err != nil && held[0].account.Name == name:
+			return yield(name.(string), held[0].err)
+		}
+		return true
+	})
+}

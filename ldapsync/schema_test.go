@@ -180,7 +180,9 @@ func TestOpen(t *testing.T) {
 		{"in clear, in a name like loopback", urls("ldap://127.0.0.1.example.org"), []string{"in clear"}},
 		{"a file and a server", urls("ldif:/x", "ldaps://a"), []string{"combined"}},
 		{"a relative file", urls("ldif:x"), []string{"absolute"}},
-		{"StartTLS on ldaps", with(func(c *Config) { c.StartTLS = true }), []string{"StartTLS is for ldap://"}},
+		{"StartTLS with servers of all kinds", with(func(c *Config) {
+			c.URLs, c.StartTLS = append(c.URLs, "ldap://c.example.org", "ldapi:///run/ldapi"), true
+		}), nil},
 		{"no base", with(func(c *Config) { c.BaseDN = "" }), []string{"no base DN"}},
 		{"a base that is no DN", with(func(c *Config) { c.BaseDN = "example" }), []string{`base DN "example"`}},
 		{"bind without password", with(func(c *Config) { c.BindDN = "cn=x" }), []string{"no password for bind DN"}},

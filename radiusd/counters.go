@@ -38,6 +38,7 @@ const (
 	dropStateFull
 	dropNotReady
 	dropStatusRate
+	dropShutdown
 	dropPanic
 	sendErrors
 	readErrors
@@ -80,6 +81,7 @@ var counterNames = [countersLen]string{
 	dropStateFull:                  "DropStateFull",
 	dropNotReady:                   "DropNotReady",
 	dropStatusRate:                 "DropStatusRate",
+	dropShutdown:                   "DropShutdown",
 	dropPanic:                      "DropPanic",
 	sendErrors:                     "SendErrors",
 	readErrors:                     "ReadErrors",

@@ -30,15 +30,15 @@ func (s *Server) warn(o occasion, args ...any) {
 	}
 }
 
-func (s *Server) warnClient(in incoming, what, hint string) {
-	s.warn(occasion{what: what, client: in.client.Name},
-		"client", in.client.Name, "src", in.from.addr, "id", in.packet.Identifier(), "hint", hint)
+func (s *Server) warnClient(in incoming, what, hint string, more ...any) {
+	facts := []any{"client", in.client.Name, "src", in.from.addr.String(), "id", in.packet.Identifier(), "hint", hint}
+	s.warn(occasion{what: what, client: in.client.Name}, append(facts, more...)...)
 }
 
 func (s *Server) warnUnknown(in incoming) {
 	addr := unmap(in.from.addr).Addr()
 	if s.unknown.now(occasion{addr: addr}, in.received) {
-		s.log.Warn("unknown client, packet dropped", "src", in.from.addr, "code", in.packet.Code())
+		s.log.Warn("unknown client, packet dropped", "src", in.from.addr.String(), "code", in.packet.Code().String())
 	}
 }
 
@@ -51,23 +51,24 @@ func (s *Server) debugHeader(in incoming) {
 	for t := range in.packet.Attributes() {
 		types = append(types, int(t))
 	}
-	s.log.Debug("packet", "client", in.client.Name, "src", in.from.addr, "code", in.packet.Code(),
+	s.log.Debug("packet", "client", in.client.Name, "src", in.from.addr.String(), "code", in.packet.Code().String(),
 		"id", in.packet.Identifier(), "length", len(in.packet), "attributes", fmt.Sprint(types))
 }
 
 func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
 	s.log.Info("decision", append(j.facts(a.User),
-		"result", a.Outcome, "reason", clean(a.Reason), "took", took)...)
+		"result", a.Outcome.String(), "reason", clean(a.Reason), "took", took.String())...)
 }
 
 // facts says which request a log line is about. user is the name that it was
-// decided for, or empty.
+// decided for, or empty. Here and in all log lines enums, addresses and durations
+// are strings: JSON would have bare numbers for some of them.
 func (j *job) facts(user string) []any {
 	a, _ := parseAccess(j.packet)
 	if user == "" {
 		user = string(a.userName)
 	}
-	facts := []any{"q", j.q, "client", j.client.Name, "src", j.from.addr, "id", j.packet.Identifier(), "user", clean(user)}
+	facts := []any{"q", j.q, "client", j.client.Name, "src", j.from.addr.String(), "id", j.packet.Identifier(), "user", clean(user)}
 	if a.nasID != nil {
 		facts = append(facts, "nas", clean(a.nasID))
 	}

@@ -72,7 +72,7 @@ func (s *Server) receive(datagram []byte, from peer, p port) {
 	packet, err := radius.Check(datagram)
 	if err != nil {
 		s.counters.drop(dropMalformed)
-		s.log.Debug("packet dropped", "src", from.addr, "reason", err)
+		s.log.Debug("packet dropped", "src", from.addr.String(), "reason", err)
 		return
 	}
 	in := incoming{packet, s.clients.Load().lookup(from.addr.Addr()), from, s.now()}
@@ -90,8 +90,28 @@ func (s *Server) receive(datagram []byte, from peer, p port) {
 	case code == layeh.CodeAccountingRequest && p == acctPort:
 		s.accounting(in)
 	default:
-		s.counters.drop(dropUnknownCode)
+		s.misdirected(in)
 	}
+}
+
+// misdirected drops a packet of a kind that its port does not serve. To the
+// client that looks like a server that is down, so the log says what it is.
+func (s *Server) misdirected(in incoming) {
+	s.counters.drop(dropUnknownCode)
+	what, hint := "packet of a kind that is not served, packet dropped",
+		"this server takes Access-Request, Accounting-Request and Status-Server only"
+	switch in.packet.Code() {
+	case layeh.CodeAccessRequest:
+		what, hint = "login at the accounting port, packet dropped",
+			"at the client, set the authentication port to the one of this server, 1812 as a rule"
+	case layeh.CodeAccountingRequest:
+		what, hint = "accounting at the authentication port, packet dropped",
+			"at the client, set the accounting port to the one of this server, 1813 as a rule, or switch accounting off"
+	case layeh.CodeDisconnectRequest, layeh.CodeCoARequest:
+		what, hint = "Disconnect or CoA, packet dropped",
+			"at the client, switch dynamic authorization (RFC 5176) to this server off: it ends and changes no sessions"
+	}
+	s.warnClient(in, what, hint, "code", in.packet.Code().String())
 }
 
 func (s *Server) accessRequest(in incoming) {
@@ -99,7 +119,7 @@ func (s *Server) accessRequest(in incoming) {
 	a, err := parseAccess(in.packet)
 	if err != nil {
 		s.counters.drop(dropMalformed)
-		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr, "reason", err)
+		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr.String(), "reason", err)
 		return
 	}
 	// Before any state is touched: a forged packet must not displace a reply.

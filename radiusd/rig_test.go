@@ -50,7 +50,7 @@ type rig struct {
 	t *testing.T
 	*Server
 	conn, acct *fakeConn
-	log        *syncBuffer
+	log, json  *syncBuffer // the same lines as text and as JSON
 
 	mu    sync.Mutex
 	calls []*Request
@@ -67,8 +67,9 @@ func inBubble(t *testing.T, auth authFunc, test func(t *testing.T, r *rig)) {
 func inBubbleWith(t *testing.T, server *Server, auth authFunc, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, Server: server, auth: auth, log: &syncBuffer{}, asked: map[netip.AddrPort]map[byte][]radius.Packet{}}
-		server.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		r := &rig{t: t, Server: server, auth: auth, log: &syncBuffer{}, json: &syncBuffer{}, asked: map[netip.AddrPort]map[byte][]radius.Packet{}}
+		all := &slog.HandlerOptions{Level: slog.LevelDebug}
+		server.Log = slog.New(slog.NewMultiHandler(slog.NewTextHandler(r.log, all), slog.NewJSONHandler(r.json, all)))
 		server.StateKey = testKey
 		if err := server.SetClients(r.clients()); err != nil {
 			t.Fatal(err)
@@ -387,6 +388,13 @@ func (c *fakeConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return len(b), nil
 }
 
+// refuseWrites makes every further write fail.
+func (c *fakeConn) refuseWrites() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+}
+
 func (c *fakeConn) sent() []fakeDatagram {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -397,9 +405,7 @@ func (c *fakeConn) sent() []fakeDatagram {
 
 func (c *fakeConn) Close() error {
 	c.SetReadDeadline(time.Time{})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
+	c.refuseWrites()
 	return nil
 }
 

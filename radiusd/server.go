@@ -127,6 +127,9 @@ func (s *Server) close() []*socket {
 	return s.sockets
 }
 
+// stopped reports whether Shutdown is over: nothing is decided or sent any more.
+func (s *Server) stopped() bool { return s.base.Err() != nil }
+
 func (s *Server) isClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -323,63 +322,6 @@ func TestAccounting(t *testing.T) { // C101
 		r.wantLog("level=WARN", "accounting does not verify", "client=vpn")
 		if r.count("TotalAcctRequests") != 4 || r.count("TotalAcctResponses") != 3 {
 			t.Errorf("counted %d requests, %d responses; want 4, 3", r.count("TotalAcctRequests"), r.count("TotalAcctResponses"))
-		}
-	})
-}
-
-func TestShutdown(t *testing.T) { // C95
-	t.Run("finishes what is in flight", func(t *testing.T) {
-		inBubbleWith(t, &Server{Workers: 1}, slow(time.Second, Accept), func(t *testing.T, r *rig) {
-			r.silent(r.send(vpn, login(1, "alice", "pass")))
-			r.silent(r.send(vpn, login(2, "bob", "pass"))) // in the queue
-			done := make(chan error)
-			go func() { done <- r.Shutdown(t.Context()) }()
-			synctest.Wait()
-			r.silent(r.send(vpn, login(3, "carol", "pass"))) // not read any more
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-			if got := r.replies(); len(got) != 2 {
-				t.Errorf("%d replies, want 2", len(got))
-			}
-		})
-	})
-	t.Run("waits for rejects that wait", func(t *testing.T) {
-		inBubble(t, always(Reject), func(t *testing.T, r *rig) {
-			r.silent(r.send(vpn, login(1, "alice", "pass")))
-			if err := r.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			r.only(r.replies(), layeh.CodeAccessReject)
-		})
-	})
-	t.Run("does not wait for ever", func(t *testing.T) {
-		inBubble(t, slow(time.Hour, Accept), func(t *testing.T, r *rig) {
-			r.silent(r.send(vpn, login(1, "alice", "pass")))
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if err := r.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %v, want context.DeadlineExceeded", err)
-			}
-			time.Sleep(2 * time.Hour)
-			r.silent(r.replies())
-		})
-	})
-	t.Run("Serve returns, and refuses afterwards", func(t *testing.T) {
-		var s Server
-		conn := newFakeConn()
-		served := make(chan error)
-		go func() { served <- s.Serve(conn) }()
-		conn.in <- fakeDatagram{nil, net.UDPAddrFromAddrPort(vpn)}
-		if err := s.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		// Whether Serve began before or after, it does not go on.
-		if err := <-served; err != nil && err != ErrServerClosed {
-			t.Errorf("Serve returned %v", err)
-		}
-		if err := s.Serve(newFakeConn()); err != ErrServerClosed {
-			t.Errorf("Serve afterwards: %v, want ErrServerClosed", err)
 		}
 	})
 }

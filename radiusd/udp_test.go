@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -55,7 +56,9 @@ func serveUDP(t testing.TB, s *Server, auth Authenticator, addrs ...string) []ne
 		}
 		bound = append(bound, conn.LocalAddr().(*net.UDPAddr).AddrPort())
 		serving.Go(func() {
-			if err := serve(conn); err != nil {
+			defer conn.Close()
+			// A test that ends early may shut down before this goroutine runs.
+			if err := serve(conn); err != nil && !errors.Is(err, ErrServerClosed) {
 				t.Errorf("serve %s: %v", addr, err)
 			}
 		})
@@ -111,6 +114,7 @@ func TestListenTakesBothFamiliesOnOnePort(t *testing.T) {
 }
 
 func TestRadclient(t *testing.T) {
+	testenv.Tool(t, "radclient") // before there is a server to clean up
 	auth := authFunc(func(ctx context.Context, r *Request) (Answer, error) {
 		if r.UserName == "refused" {
 			return Answer{Outcome: Reject, Message: "no"}, nil

@@ -35,8 +35,8 @@ func (s *Server) worker() {
 	}
 }
 
-// next waits for a request, those with a State first. It returns nil when the
-// server has stopped.
+// next waits for a request, those with a State first. When the server has
+// stopped, it returns what is left in the queues, and then nil.
 func (s *Server) next() *job {
 	select {
 	case j := <-s.challenged:
@@ -49,6 +49,14 @@ func (s *Server) next() *job {
 	case j := <-s.fresh:
 		return j
 	case <-s.base.Done():
+	}
+	s.readers.Wait() // or one could still add to a queue that nobody empties
+	select {
+	case j := <-s.challenged:
+		return j
+	case j := <-s.fresh:
+		return j
+	default:
 		return nil
 	}
 }
@@ -70,6 +78,10 @@ func (s *Server) work(j *job) {
 	}()
 	defer s.survive("panic while deciding, no reply sent", j)
 
+	if s.stopped() {
+		s.counters.drop(dropShutdown)
+		return
+	}
 	if !s.dedupe.wanted(j.entry) {
 		s.counters.drop(dropSuperseded) // before it could spend a code in vain
 		return
@@ -95,7 +107,7 @@ func (s *Server) work(j *job) {
 		s.log.Debug("packet dropped", append(j.facts(a.User), "reason", quiet)...)
 	case err != nil:
 		s.counters.drop(dropCannotDecide)
-		s.log.Error("cannot decide, no reply sent", append(j.facts(a.User), "err", err, "took", took)...)
+		s.log.Error("cannot decide, no reply sent", append(j.facts(a.User), "err", err, "took", took.String())...)
 	default:
 		s.logDecision(j, a, took)
 		answered = s.answer(j, a.Outcome, reply)
@@ -226,6 +238,11 @@ func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
 }
 
 func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet) {
+	if s.stopped() { // and the socket is closed
+		s.dedupe.forget(j.entry)
+		s.counters.drop(dropShutdown)
+		return
+	}
 	// Before it is sent: the client may use the Identifier again at once.
 	if !s.dedupe.finish(j.entry, reply, s.now()) {
 		s.counters.drop(dropSuperseded)
@@ -245,6 +262,6 @@ func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet) {
 func (s *Server) send(to peer, reply radius.Packet) {
 	if err := to.write(reply); err != nil {
 		s.counters.add(sendErrors)
-		s.warn(occasion{what: "cannot send a reply"}, "src", to.addr, "err", err)
+		s.warn(occasion{what: "cannot send a reply"}, "src", to.addr.String(), "err", err)
 	}
 }

@@ -75,14 +75,14 @@ func (r Reason) replayed() string {
 	if r.Ago < 0 {
 		return "replayed (an old code)"
 	}
-	return fmt.Sprintf("replayed (%s ago, by %s)", Words(r.Ago), r.By)
+	return fmt.Sprintf("replayed (%s ago, by %s)", words(r.Ago), r.By)
 }
 
 func ahead(offset time.Duration) string {
 	if offset < 0 {
-		return Words(-offset) + " behind"
+		return words(-offset) + " behind"
 	}
-	return Words(offset) + " ahead"
+	return words(offset) + " ahead"
 }
 
 func inBrackets(s string) string {
@@ -92,8 +92,8 @@ func inBrackets(s string) string {
 	return " (" + s + ")"
 }
 
-// Words returns d as people say it: "40 s", "7 min 30 s", "3 h 5 min".
-func Words(d time.Duration) string {
+// words returns d as people say it: "40 s", "7 min 30 s", "3 h 5 min".
+func words(d time.Duration) string {
 	d = d.Round(time.Second)
 	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
 	switch {

@@ -16,7 +16,8 @@
 //   - Every decision is yes, no with a reason, or an error. An error means that
 //     nobody could tell. It is never Accepted and never counted.
 //   - Whether a name is enrolled cannot be told from the outcome: unknown names
-//     go the same way with a key that nobody has.
+//     go the same way with a key that nobody has. Their failures are remembered
+//     for ten minutes at least, and those of 10,000 names at a time.
 //
 // Everything in a [Request] is hostile. What the Directory and the Store return
 // is trusted.

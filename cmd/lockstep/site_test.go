@@ -140,14 +140,8 @@ func (s *site) status() error {
 // eventually polls until a condition of another process holds.
 func (s *site) eventually(what string, holds func() bool) {
 	s.t.Helper()
-	give, look := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-give:
-			s.t.Fatalf("waited for %s in vain; the log:\n%s", what, s.log.tail())
-		case <-look.C:
-		}
+	if !testenv.Await(holds) {
+		s.t.Fatalf("waited for %s in vain; the log:\n%s", what, s.log.tail())
 	}
 }
 

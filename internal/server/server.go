@@ -129,7 +129,7 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 	for _, addr := range addrs {
 		conn, err := radiusd.Listen(s.ctx, addr)
 		if errors.Is(err, syscall.EAFNOSUPPORT) && addr.Addr() == netip.IPv6Unspecified() {
-			s.log.Warn("this machine has no IPv6, address left out", "address", addr)
+			s.log.Warn("this machine has no IPv6, address left out", "address", addr.String())
 			continue
 		}
 		if err != nil {
@@ -137,7 +137,7 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 		}
 		s.sockets = append(s.sockets, conn)
 		conns = append(conns, conn)
-		s.log.Info("listening", "address", conn.LocalAddr())
+		s.log.Info("listening", "address", conn.LocalAddr().String())
 	}
 	if len(addrs) > 0 && len(conns) == 0 {
 		return nil, errors.New("there is no address left to listen on")

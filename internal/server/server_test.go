@@ -25,6 +25,7 @@ import (
 	"lockstep/config"
 	"lockstep/internal/opaque"
 	"lockstep/internal/radius"
+	"lockstep/internal/testenv"
 	"lockstep/verifier"
 )
 
@@ -73,7 +74,9 @@ func begin(t *testing.T, cfg *config.Config) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Shutdown(context.Background()) })
-	if err := s.WaitReady(t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -92,20 +95,6 @@ func login(t *testing.T, s *Server, name string, key verifier.Key) layeh.Code {
 		t.Fatal(err)
 	}
 	return reply.Code
-}
-
-// until polls for what another goroutine is to bring about.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	give, look := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-give:
-			t.Fatalf("waited for %s in vain", what)
-		case <-look.C:
-		}
-	}
 }
 
 // Of several reloads the last one counts, also when the directory of an earlier
@@ -127,7 +116,7 @@ func TestTheLastReloadCounts(t *testing.T) {
 	if err := s.Reload(second); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the second directory", func() bool { return s.dir.current.Load() != old })
+	testenv.Eventually(t, "the second directory", func() bool { return s.dir.current.Load() != old })
 	now := s.dir.current.Load()
 	evil := people(t, filepath.Join(dir, "absent.ldif"), "mallory")
 	if got := login(t, s, "bob", bobs["bob"]); got != layeh.CodeAccessAccept {
@@ -162,7 +151,7 @@ func TestReloadChangesAllOrNothing(t *testing.T) {
 	}
 	people(t, filepath.Join(dir, "second.ldif"), "bob")
 	c := &radius.Client{Server: s.Addrs()[0].String(), Secret: next.Radius.Clients[0].Secret, Timeout: 100 * time.Millisecond, Tries: 1}
-	until(t, "the new secret", func() bool { return c.Status(t.Context()) == nil })
+	testenv.Eventually(t, "the new secret", func() bool { return c.Status(t.Context()) == nil })
 }
 
 // Nothing is left of a server that could not start.
@@ -191,7 +180,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 			t.Errorf("%s: started", name)
 		}
 	}
-	until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+	testenv.Eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 	begin(t, testConfig(dir, "people.ldif")) // store and socket are free again
 }
 
@@ -215,7 +204,7 @@ func TestShutdownEndsEverything(t *testing.T) {
 	if err := s.Reload(testConfig(dir, "people.ldif")); err == nil {
 		t.Error("Reload after Shutdown: no error")
 	}
-	until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+	testenv.Eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // A user list that cannot be told is no empty list.
@@ -230,8 +219,13 @@ func TestListNeedsADirectory(t *testing.T) {
 	if list, err := c.List(t.Context()); err == nil {
 		t.Errorf("List = %v, want an error", list)
 	}
-	people(t, filepath.Join(dir, "people.ldif"))
-	if err := s.WaitReady(t.Context()); err != nil {
+	nobody := "dn: dc=x\nobjectClass: domain\ndc: x\n"
+	if err := os.WriteFile(filepath.Join(dir, "people.ldif"), []byte(nobody), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := c.List(t.Context()); err != nil || list == nil || len(list) != 0 {

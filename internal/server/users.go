@@ -32,6 +32,9 @@ func (u users) List(ctx context.Context) ([]admin.User, error) {
 		}
 		all = append(all, user)
 	}
+	for name, why := range dir.Unusable() {
+		all = append(all, admin.User{Name: name, Problem: why.Error()})
+	}
 	slices.SortFunc(all, func(a, b admin.User) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }

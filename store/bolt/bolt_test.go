@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -57,17 +56,3 @@ func (s *syncBuffer) String() string {
 }
 
 type tx = bbolt.Tx
-
-// eventually polls for what another goroutine is to bring about.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	give, look := time.After(10*time.Second), time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-give:
-			t.Fatalf("waited for %s in vain", what)
-		case <-look.C:
-		}
-	}
-}

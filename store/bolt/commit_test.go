@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
 	"lockstep/store"
 	"lockstep/store/storetest"
 	"lockstep/verifier"
@@ -35,7 +36,7 @@ func (g *gate) open()  { g.pass <- struct{}{} }
 // awaitWaiting returns when n requests wait.
 func awaitWaiting(t *testing.T, s *Store, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprint(n, " requests to wait"), func() bool { return len(s.queue) == n })
+	testenv.Eventually(t, fmt.Sprint(n, " requests to wait"), func() bool { return len(s.queue) == n })
 }
 
 func start(f func() error) <-chan error {
@@ -180,7 +181,7 @@ func TestCloseFinishesWhatWaits(t *testing.T) {
 	}
 	awaitWaiting(t, s, 10)
 	closed := start(s.Close)
-	eventually(t, "Close to begin", s.isClosed)
+	testenv.Eventually(t, "Close to begin", s.isClosed)
 	if err := s.CompareAndSwap(t.Context(), "late", 0, verifier.State{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("write after Close = %v; want %v", err, store.ErrClosed)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lockstep/internal/testenv"
 	"lockstep/store/storetest"
 	"lockstep/verifier"
 )
@@ -25,7 +26,7 @@ func secondsClock() func() time.Time {
 // awaitClaim claims step once the store is back, for which it may need tries.
 func awaitClaim(t *testing.T, s *Store, id string, step int64) {
 	t.Helper()
-	eventually(t, "the store to come back", func() bool { return storetest.Claim(t.Context(), s, id, step) == nil })
+	testenv.Eventually(t, "the store to come back", func() bool { return storetest.Claim(t.Context(), s, id, step) == nil })
 }
 
 func TestAFullDiskLosesNothing(t *testing.T) {
@@ -128,7 +129,7 @@ func TestAFileThatWasMovedAwayIsNotWritten(t *testing.T) {
 			t.Error("a spent step is claimed again from a file put in place")
 		}
 	}
-	eventually(t, "Check to tell", func() bool { return errors.Is(s.Check(t.Context()), errReplaced) })
+	testenv.Eventually(t, "Check to tell", func() bool { return errors.Is(s.Check(t.Context()), errReplaced) })
 
 	if err := os.Rename(path+".away", path); err != nil {
 		t.Fatal(err)
