@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/sha1"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -20,10 +19,8 @@ import (
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
-	"lockstep/internal/opaque"
 	"lockstep/internal/radius"
 	"lockstep/internal/testenv"
-	"lockstep/verifier"
 )
 
 // ldifDirectory is the [directory] table for people.ldif.
@@ -182,62 +179,6 @@ func TestOneCodeFromManyClientsAtOnce(t *testing.T) {
 	}
 }
 
-// After kill -9 in the middle of everything, no code that was accepted before
-// is accepted again.
-func TestKillNineForgetsNoCode(t *testing.T) {
-	t.Parallel()
-	var people []user
-	for i := range 40 {
-		people = append(people, newUser(fmt.Sprintf("user%d", i)))
-	}
-	s := ldifSite(t, people...)
-	type login struct{ name, typed string }
-	var mu sync.Mutex
-	var accepted []login
-	var wg sync.WaitGroup
-	enough := make(chan struct{})
-	for _, u := range people {
-		conn := s.dial()
-		wg.Go(func() {
-			for _, offset := range []int64{0, 1} {
-				code, _ := u.key.Code(u.key.Step(time.Now()) + offset)
-				reply := s.exchange(conn, s.packet(u.name, u.password+code))
-				if reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessAccept {
-					return
-				}
-				mu.Lock()
-				accepted = append(accepted, login{u.name, u.password + code})
-				if len(accepted) == 20 {
-					close(enough)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	all := make(chan struct{})
-	go func() { wg.Wait(); close(all) }()
-	select {
-	case <-enough:
-	case <-all:
-	}
-	s.end(s.cmd, syscall.SIGKILL)
-	<-all
-	if len(accepted) < 20 {
-		t.Fatalf("%d codes accepted before kill -9, want 20\n%s", len(accepted), s.log.tail())
-	}
-	s.start()
-	for _, l := range accepted {
-		conn, packet := s.dial(), s.packet(l.name, l.typed)
-		wg.Go(func() {
-			if reply := s.exchange(conn, packet); reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessReject {
-				t.Errorf("%s: the code accepted before kill -9 gets %x afterwards", l.name, reply)
-			}
-		})
-	}
-	wg.Wait()
-	t.Logf("%d codes accepted before kill -9", len(accepted))
-}
-
 func TestReload(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "radclient")
@@ -275,22 +216,6 @@ func TestReload(t *testing.T) {
 	s.write("others.ldif", "dn: uid=x\nno colon here\n")
 	s.eventually("the fault in the log", func() bool { return strings.Contains(s.log.String(), "others.ldif:2") })
 	s.must(plainClient, "bob", bob.password+bob.code(1), accept)
-}
-
-func TestStopAnswersWhatIsInFlight(t *testing.T) {
-	t.Parallel()
-	alice := newUser("alice")
-	s := ldifSite(t, alice)
-	got := make(chan []byte, 1)
-	conn := s.dial()
-	go func() { got <- s.exchange(conn, s.packet(alice.name, "wrong")) }()
-	s.eventually("the decision", func() bool { return strings.Contains(s.log.String(), "msg=decision") })
-	if err := s.end(s.cmd, syscall.SIGTERM); err != nil {
-		t.Errorf("the server ended with %v", err)
-	}
-	if reply := <-got; reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessReject {
-		t.Errorf("the delayed reject did not come: %x", reply)
-	}
 }
 
 func TestWrongSecret(t *testing.T) {
@@ -385,151 +310,4 @@ func TestOverlongAndOddNames(t *testing.T) {
 	if reply := s.exchange(conn, s.packet(" Ａｌｉｃｅ ", alice.password+alice.code(0))); reply == nil || layeh.Code(reply[0]) != layeh.CodeAccessAccept {
 		t.Errorf("full-width name: %x", reply)
 	}
-}
-
-// A disk that fills up lets nobody in and says nothing on the wire; when there
-// is room again, all goes on.
-func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to mount a small disk")
-	}
-	alice := newUser("alice")
-	people := []user{alice}
-	for i := range 500 {
-		people = append(people, newUser(fmt.Sprint("user", i)))
-	}
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=512k"); err != nil {
-		t.Skipf("mount: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
-	s := &site{t: t, dir: t.TempDir(), addr: loopback(), secret: "a secret of 24 octets or more", log: &syncBuffer{}}
-	s.write("secret", s.secret)
-	s.write("people.ldif", ldifText(t, people...))
-	s.write("lockstep.toml", strings.NewReplacer(`"state.db"`, fmt.Sprintf("%q", filepath.Join(disk, "state.db")), "300ms", "0s").
-		Replace(fmt.Sprintf(siteTOML, ldifDirectory, s.addr)))
-	s.start()
-	login := func(name, typed string) string {
-		reply := s.exchange(s.dial(), s.packet(name, typed))
-		if reply == nil {
-			return silence
-		}
-		return layeh.Code(reply[0]).String()
-	}
-	spent := alice.password + alice.code(0)
-	if got := login("alice", spent); got != accept {
-		t.Fatalf("before: %q\n%s", got, s.log.tail())
-	}
-	filler := filepath.Join(disk, "filler")
-	os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as far as it goes
-	silent := false
-	for i := 0; i < 500 && !silent; i++ {
-		// Failures grow the store until it needs room.
-		silent = login(fmt.Sprint("user", i), "wrong000000") == silence
-	}
-	if !silent {
-		t.Fatalf("the store never needed more room\n%s", s.log.tail())
-	}
-	if !strings.Contains(s.log.String(), "no space left") {
-		t.Errorf("the log does not say what is wrong:\n%s", s.log.tail())
-	}
-	// What needs no more room may still be written, and then counts.
-	meanwhile := alice.password + alice.code(1)
-	got := login("alice", meanwhile)
-	if got == reject {
-		t.Errorf("with a full disk: a right code is rejected\n%s", s.log.tail())
-	}
-	os.Remove(filler)
-	s.eventually("the store to work again", func() bool { return s.status() == nil })
-	if again := login("alice", meanwhile); (again == accept) == (got == accept) {
-		t.Errorf("the same code with a full disk: %q, and with room again: %q\n%s", got, again, s.log.tail())
-	}
-	if got := login("alice", spent); got != reject {
-		t.Errorf("the code spent before: %q, want a reject", got)
-	}
-}
-
-// The login command is an appliance too, and goes through a challenge.
-func TestLoginCommand(t *testing.T) {
-	t.Parallel()
-	alice := newUser("alice")
-	s := newSite(t, ldifDirectory+"\n", map[string]string{"people.ldif": ldifText(t, alice)})
-	s.write("lockstep.toml", strings.Replace(fmt.Sprintf(siteTOML, ldifDirectory, s.addr), "name = \"plain\"", "name = \"plain\"\nchallenge = true", 1))
-	s.cmd.Process.Signal(syscall.SIGHUP)
-	s.eventually("the reload", func() bool { return strings.Contains(s.log.String(), "configuration in use") })
-	login := func(stdin string) (string, string, int) {
-		cmd := program("login", "-server", s.addr, "-secret-file", filepath.Join(s.dir, "secret"), "alice")
-		var out, err bytes.Buffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &err
-		cmd.Run()
-		return out.String(), err.String(), cmd.ProcessState.ExitCode()
-	}
-	for _, tt := range []struct {
-		name, stdin, out string
-		status           int
-	}{
-		{"both in one", alice.password + alice.code(0) + "\n", "alice: accepted\n", 0},
-		{"one after the other", alice.password + "\n" + alice.code(1) + "\n", "alice: accepted\n", 0},
-		{"wrong code", alice.password + "\n000000\n", "alice: rejected\n", 1},
-	} {
-		if out, err, status := login(tt.stdin); out != tt.out || status != tt.status || err != "" {
-			t.Errorf("%s: %q, %q, status %d; want %q, nothing, %d", tt.name, out, err, status, tt.out, tt.status)
-		}
-	}
-}
-
-// An enrolment that a code confirms is written, and the code's owner gets in.
-func TestEnrollAndLogIn(t *testing.T) {
-	t.Parallel()
-	testenv.Tool(t, "radclient")
-	alice := newUser("alice")
-	text := ldifText(t, alice)
-	text = text[:strings.Index(text, "oathSecret")] + "objectClass: inetOrgPerson\n"
-	s := newSite(t, ldifDirectory, map[string]string{"people.ldif": text})
-	s.must(plainClient, "alice", alice.password+alice.code(0), reject)
-	alice.key = enrollByHand(t, s)
-	s.eventually("the enrolment to be seen", func() bool { _, err := s.user("show", "alice"); return err == nil })
-	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
-}
-
-// enrollByHand does what a person does: reads the key and types a code.
-func enrollByHand(t *testing.T, s *site, options ...string) verifier.Key {
-	t.Helper()
-	cmd := program(append(append([]string{"user", "enroll", "-config", filepath.Join(s.dir, "lockstep.toml")}, options...), "alice")...)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &syncBuffer{}
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var key verifier.Key
-	s.eventually("the key", func() bool {
-		_, after, found := strings.Cut(out.String(), "\nkey: ")
-		line, _, whole := strings.Cut(after, "\n")
-		if found && whole {
-			key = keyOf(t, strings.ReplaceAll(line, " ", ""))
-		}
-		return found && whole
-	})
-	u := user{key: key}
-	fmt.Fprintln(stdin, u.code(0))
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "alice: enrolled\n") {
-		t.Fatalf("enroll: %v\n%s", err, out)
-	}
-	return key
-}
-
-func keyOf(t *testing.T, text string) verifier.Key {
-	t.Helper()
-	b, err := base32.StdEncoding.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := newUser("").key
-	k.Bytes = opaque.Of(b)
-	return k
 }
