@@ -68,8 +68,8 @@ func (o Outcome) String() string {
 }
 
 // MaxKeep is the most octets that [Answer].Keep may have: the longest
-// User-Password and 8 more.
-const MaxKeep = radius.MaxPassword + 8
+// User-Password and 16 more.
+const MaxKeep = radius.MaxPassword + 16
 
 // Answer is the decision on a login and what goes with it.
 type Answer struct {

@@ -68,7 +68,7 @@ func TestNoDecisionNoReply(t *testing.T) {
 		{"unknown outcome", always(17), "no outcome"},
 		{"too much to keep", func(context.Context, *Request) (Answer, error) {
 			return Answer{Outcome: Challenge, Keep: opaque.Text(strings.Repeat("x", MaxKeep+1))}, nil
-		}, "137 octets to keep, want at most 136"},
+		}, "145 octets to keep, want at most 144"},
 		{"C92 panic", func(context.Context, *Request) (Answer, error) { panic("hunter2") }, "panic with a string"},
 		{"C92 panic of the runtime", func(_ context.Context, q *Request) (Answer, error) {
 			return Answer{Outcome: Accept, Message: q.UserName[len(q.UserName)+1:]}, nil

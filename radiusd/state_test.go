@@ -150,8 +150,8 @@ func TestStateShape(t *testing.T) { // C70
 	if err != nil {
 		t.Fatal(err)
 	}
-	if MaxKeep < 8+128 {
-		t.Errorf("MaxKeep is %d: no room for a time beside the longest password", MaxKeep)
+	if MaxKeep < 16+128 {
+		t.Errorf("MaxKeep is %d: no room for a time and a source beside the longest password", MaxKeep)
 	}
 	now := time.Now()
 	length := 0

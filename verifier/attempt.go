@@ -190,6 +190,7 @@ func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, 
 func (a attempt) count(ctx context.Context, r Request, d Decision) (Decision, error) {
 	now := a.now()
 	if _, again := a.repeated(r, now); again {
+		a.restate(r, d.Reason.Kind, now)
 		return d, nil
 	}
 	for {

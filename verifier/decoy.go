@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"time"
 )
 
@@ -18,19 +18,19 @@ type decoys struct {
 	store  Store
 	now    func() time.Time
 	states recent[State]
-	locks  locks // of the records: a conflict would cost a second write
+	seed   maphash.Seed
 }
 
 const shadows = 256 // the records in the store
 
 func (d *decoys) init(s Store, now func() time.Time) {
-	d.store, d.now = s, now
+	d.store, d.now, d.seed = s, now, maphash.MakeSeed()
 	d.states = recent[State]{age: 10 * time.Minute, most: 10_000}
 }
 
 // Load implements [Store].
 func (d *decoys) Load(ctx context.Context, id string) (State, Version, error) {
-	if _, _, err := d.store.Load(ctx, shadow(id)); err != nil {
+	if _, _, err := d.store.Load(ctx, d.shadow(id)); err != nil {
 		return State{}, 0, err
 	}
 	s, _ := d.states.get(id, d.now())
@@ -38,31 +38,22 @@ func (d *decoys) Load(ctx context.Context, id string) (State, Version, error) {
 }
 
 // CompareAndSwap implements [Store]. It needs no versions: one decision at a
-// time is made about an id.
+// time is made about an id. Where another name has just written the same record
+// that is as good: what counts is that the disk has been waited for.
 func (d *decoys) CompareAndSwap(ctx context.Context, id string, _ Version, next State) error {
-	release, err := d.locks.acquire(ctx, shadow(id))
+	_, version, err := d.store.Load(ctx, d.shadow(id))
 	if err != nil {
 		return err
 	}
-	defer release()
-	for {
-		_, version, err := d.store.Load(ctx, shadow(id))
-		if err != nil {
-			return err
-		}
-		err = d.store.CompareAndSwap(ctx, shadow(id), version, State{})
-		if err == nil {
-			d.states.put(id, next, d.now())
-			return nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return err
-		}
+	err = d.store.CompareAndSwap(ctx, d.shadow(id), version, State{})
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return err
 	}
+	d.states.put(id, next, d.now())
+	return nil
 }
 
-func shadow(id string) string {
-	h := fnv.New32a()
-	h.Write([]byte(id))
-	return fmt.Sprintf("decoy:%d", h.Sum32()%shadows)
+// shadow names the record of id. Nobody can choose names that share one.
+func (d *decoys) shadow(id string) string {
+	return fmt.Sprintf("decoy:%d", maphash.String(d.seed, id)%shadows)
 }

@@ -37,11 +37,21 @@ func (w *wrongInputs) init() {
 // not longer than repeatAge ago, and why it failed.
 func (a attempt) repeated(r Request, now time.Time) (Kind, bool) {
 	last, ok := a.wrong.last.get(a.sourceID(r), now)
-	return last.kind, ok && now.Sub(last.at) < repeatAge && last.sum == a.wrong.sum(r.Kept, r.Typed)
+	return last.kind, ok && now.Sub(last.at) < repeatAge && last.sum == a.wrong.sum(opaque.Text(a.account.Name), r.Kept, r.Typed)
 }
 
 func (a attempt) remember(r Request, kind Kind, now time.Time) {
-	a.wrong.last.put(a.sourceID(r), wrongInput{a.wrong.sum(r.Kept, r.Typed), kind, now}, now)
+	a.wrong.last.put(a.sourceID(r), wrongInput{a.wrong.sum(opaque.Text(a.account.Name), r.Kept, r.Typed), kind, now}, now)
+}
+
+// restate changes why the input that r repeats was wrong: a code that was out of
+// step may have come to be right since, and the password has been refused. The
+// minute goes on.
+func (a attempt) restate(r Request, kind Kind, now time.Time) {
+	if last, ok := a.wrong.last.get(a.sourceID(r), now); ok {
+		last.kind = kind
+		a.wrong.last.put(a.sourceID(r), last, now)
+	}
 }
 
 func (a attempt) sourceID(r Request) string {

@@ -415,3 +415,48 @@ func TestFewMayWaitForOneAccount(t *testing.T) {
 		t.Errorf("%d locks are left", len(l.held))
 	}
 }
+
+// The same input stays a single failure and a single bind, also if its code was
+// out of step at first.
+func TestRepeatedInputThatComesToBeRight(t *testing.T) {
+	w := newWorld(t)
+	typed := "wrong" + w.code(2)
+	w.must(typed, Refused, OutOfStep)
+	w.now = w.now.Add(30 * time.Second)
+	for range 10 {
+		w.must(typed, Refused, WrongPassword)
+	}
+	if n := w.mem.states[testKey.ID()].Failures; n != 1 || len(w.dir.asked) != 1 {
+		t.Errorf("%d failures, %d passwords checked; want 1, 1", n, len(w.dir.asked))
+	}
+}
+
+// What was wrong at one account is not taken for wrong at another that has the
+// same key.
+func TestSameInputAtAnotherAccountIsAsked(t *testing.T) {
+	w := newWorld(t)
+	typed := "other" + w.code(0)
+	w.must(typed, Refused, WrongPassword)
+	w.dir.account.Name, w.dir.password = "alice-admin", "other"
+	d, err := w.Verify(t.Context(), Request{User: "alice-admin", Typed: opaque.Text(typed), Source: "192.0.2.1"})
+	if err != nil || d.Outcome != Accepted {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// Unknown names do not wait for one another.
+func TestUnknownNamesDoNotCrowd(t *testing.T) {
+	w := newWorld(t)
+	errs := make(chan error, 2000)
+	for i := range cap(errs) {
+		go func() {
+			_, err := w.Verify(context.Background(), Request{User: fmt.Sprint("nobody", i), Typed: opaque.Text("x000000")})
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

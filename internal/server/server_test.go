@@ -237,13 +237,16 @@ func TestWhatAChallengeKeeps(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
 	for _, typed := range []string{"", "secret", strings.Repeat("x", 128)} {
 		for _, asked := range []time.Time{at, {}} {
-			gotAsked, gotTyped, err := unpack(pack(asked, opaque.Text(typed)))
+			gotAsked, gotTyped, err := unpack(pack(asked, "home", opaque.Text(typed)), "home")
 			if err != nil || !gotAsked.Equal(asked) || string(gotTyped.Reveal()) != typed {
 				t.Errorf("unpack(pack(%v, %q)) = %v, %q, %v", asked, typed, gotAsked, gotTyped.Reveal(), err)
 			}
 		}
 	}
-	if _, _, err := unpack(opaque.Text("short")); err == nil {
+	if asked, typed, err := unpack(pack(at, "home", opaque.Text("secret")), "elsewhere"); !asked.IsZero() || typed.Len() != 6 || err != nil {
+		t.Errorf("answered from elsewhere: %v, %v", asked, err)
+	}
+	if _, _, err := unpack(opaque.Text("short"), ""); err == nil {
 		t.Error("unpack of too little: no error")
 	}
 }
@@ -256,5 +259,22 @@ func TestNeedRestart(t *testing.T) {
 	}
 	if got := needRestart(a, a); got != nil {
 		t.Errorf("needRestart of the same = %q", got)
+	}
+}
+
+// Nor does one that had been read just before it was given up.
+func TestGivenUpAtTheLastMoment(t *testing.T) {
+	dir := t.TempDir()
+	people(t, filepath.Join(dir, "first.ldif"), "alice")
+	s := begin(t, testConfig(dir, "first.ldif"))
+	next, err := OpenDirectory(testConfig(dir, "first.ldif"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.dir.use(ctx, next, func() {}, func() { t.Error("its configuration came in use") })
+	if s.dir.current.Load() == next {
+		t.Error("it came in use")
 	}
 }

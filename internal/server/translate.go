@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"slices"
 	"time"
@@ -45,7 +46,8 @@ type authenticator struct {
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
-	asked, kept, err := unpack(r.Kept)
+	source := cmp.Or(r.CallingStationID, r.Client.Name)
+	asked, kept, err := unpack(r.Kept, source)
 	if err != nil {
 		return radiusd.Answer{}, err
 	}
@@ -53,7 +55,7 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 		User:      r.UserName,
 		Typed:     r.Typed,
 		Client:    r.Client.Name,
-		Source:    cmp.Or(r.CallingStationID, r.Client.Name),
+		Source:    source,
 		Answering: r.Challenged,
 		Asked:     asked,
 		Kept:      kept,
@@ -67,30 +69,42 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	case verifier.Accepted:
 		answer.Outcome = radiusd.Accept
 	case verifier.Challenged:
-		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, r.Typed)
+		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, source, r.Typed)
 	default:
 		answer.Outcome = radiusd.Reject
 	}
 	return answer, nil
 }
 
-// pack returns what a challenge keeps: when it was asked, in 8 octets, and what
-// was typed. The server seals it into State.
-func pack(asked time.Time, typed opaque.Bytes) opaque.Bytes {
+// sourceSeed lives as long as the key of State.
+var sourceSeed = maphash.MakeSeed()
+
+// packed is what pack adds to what was typed.
+const packed = 8 + 8
+
+// pack returns what a challenge keeps: when it was asked, a hash of who was
+// asked, and what was typed. The server seals it into State.
+func pack(asked time.Time, source string, typed opaque.Bytes) opaque.Bytes {
 	b := binary.BigEndian.AppendUint64(nil, uint64(asked.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, maphash.String(sourceSeed, source))
 	return opaque.Of(append(b, typed.Reveal()...))
 }
 
-// unpack is the opposite of pack. Nothing kept is no time and nothing typed.
-func unpack(kept opaque.Bytes) (asked time.Time, typed opaque.Bytes, err error) {
+// unpack is the opposite of pack. Nothing kept is no time and nothing typed. There
+// is no time for another source than the one that was asked, or somebody who has
+// to wait could be asked elsewhere.
+func unpack(kept opaque.Bytes, source string) (asked time.Time, typed opaque.Bytes, err error) {
 	b := kept.Reveal()
 	switch {
 	case len(b) == 0:
 		return time.Time{}, opaque.Bytes{}, nil
-	case len(b) < 8:
+	case len(b) < packed:
 		return time.Time{}, opaque.Bytes{}, errors.New("what the challenge kept is too short")
 	}
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC(), opaque.Of(b[8:]), nil
+	if binary.BigEndian.Uint64(b[8:]) == maphash.String(sourceSeed, source) {
+		asked = time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC()
+	}
+	return asked, opaque.Of(b[packed:]), nil
 }
 
 func directoryConfig(c config.Directory, log *slog.Logger) ldapsync.Config {
