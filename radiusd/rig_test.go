@@ -7,7 +7,6 @@ import (
 	"crypto/md5"
 	"crypto/rand"
 	"encoding/binary"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -23,6 +22,7 @@ import (
 
 	"lockstep/internal/opaque"
 	"lockstep/internal/radius"
+	"lockstep/internal/testenv"
 )
 
 const testSecret = "a secret of more than twelve octets"
@@ -50,7 +50,7 @@ type rig struct {
 	t *testing.T
 	*Server
 	conn, acct *fakeConn
-	log, json  *syncBuffer // the same lines as text and as JSON
+	log, json  *testenv.Buffer // the same lines as text and as JSON
 
 	mu    sync.Mutex
 	calls []*Request
@@ -67,7 +67,7 @@ func inBubble(t *testing.T, auth authFunc, test func(t *testing.T, r *rig)) {
 func inBubbleWith(t *testing.T, server *Server, auth authFunc, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, Server: server, auth: auth, log: &syncBuffer{}, json: &syncBuffer{}, asked: map[netip.AddrPort]map[byte][]radius.Packet{}}
+		r := &rig{t: t, Server: server, auth: auth, log: &testenv.Buffer{}, json: &testenv.Buffer{}, asked: map[netip.AddrPort]map[byte][]radius.Packet{}}
 		all := &slog.HandlerOptions{Level: slog.LevelDebug}
 		server.Log = slog.New(slog.NewMultiHandler(slog.NewTextHandler(r.log, all), slog.NewJSONHandler(r.json, all)))
 		server.StateKey = testKey
@@ -417,23 +417,3 @@ func (c *fakeConn) SetReadDeadline(time.Time) error {
 func (c *fakeConn) SetDeadline(time.Time) error      { return nil }
 func (c *fakeConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *fakeConn) LocalAddr() net.Addr              { return &net.UDPAddr{} }
-
-// syncBuffer is a log that can be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-var _ io.Writer = (*syncBuffer)(nil)
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}

@@ -203,7 +203,7 @@ func TestHostilePackets(t *testing.T) {
 	if testenv.All() {
 		n = 1_000_000
 	}
-	var log syncBuffer
+	var log testenv.Buffer
 	s := &Server{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})), Workers: 4}
 	var asked atomic.Int64
 	auth := authFunc(func(context.Context, *Request) (Answer, error) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
+
 	layeh "layeh.com/radius"
 )
 
@@ -54,7 +56,7 @@ func TestKillNineForgetsNoCode(t *testing.T) {
 	s.end(s.cmd, syscall.SIGKILL)
 	<-all
 	if len(accepted) < 20 {
-		t.Fatalf("%d codes accepted before kill -9, want 20\n%s", len(accepted), s.log.tail())
+		t.Fatalf("%d codes accepted before kill -9, want 20\n%s", len(accepted), s.tail())
 	}
 	s.start()
 	for _, l := range accepted {
@@ -102,7 +104,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("mount: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
-	s := &site{t: t, dir: t.TempDir(), addr: loopback(), secret: "a secret of 24 octets or more", log: &syncBuffer{}}
+	s := &site{t: t, dir: t.TempDir(), addr: loopback(), secret: "a secret of 24 octets or more", log: &testenv.Buffer{}}
 	s.write("secret", s.secret)
 	s.write("people.ldif", ldifText(t, people...))
 	s.write("lockstep.toml", strings.NewReplacer(`"state.db"`, fmt.Sprintf("%q", filepath.Join(disk, "state.db")), "300ms", "0s").
@@ -117,7 +119,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	spent := alice.password + alice.code(0)
 	if got := login("alice", spent); got != accept {
-		t.Fatalf("before: %q\n%s", got, s.log.tail())
+		t.Fatalf("before: %q\n%s", got, s.tail())
 	}
 	filler := filepath.Join(disk, "filler")
 	os.WriteFile(filler, make([]byte, 1<<20), 0o600) // as far as it goes
@@ -127,21 +129,21 @@ func TestFullDisk(t *testing.T) {
 		silent = login(fmt.Sprint("user", i), "wrong000000") == silence
 	}
 	if !silent {
-		t.Fatalf("the store never needed more room\n%s", s.log.tail())
+		t.Fatalf("the store never needed more room\n%s", s.tail())
 	}
 	if !strings.Contains(s.log.String(), "no space left") {
-		t.Errorf("the log does not say what is wrong:\n%s", s.log.tail())
+		t.Errorf("the log does not say what is wrong:\n%s", s.tail())
 	}
 	// What needs no more room may still be written, and then counts.
 	meanwhile := alice.password + alice.code(1)
 	got := login("alice", meanwhile)
 	if got == reject {
-		t.Errorf("with a full disk: a right code is rejected\n%s", s.log.tail())
+		t.Errorf("with a full disk: a right code is rejected\n%s", s.tail())
 	}
 	os.Remove(filler)
 	s.eventually("the store to work again", func() bool { return s.status() == nil })
 	if again := login("alice", meanwhile); (again == accept) == (got == accept) {
-		t.Errorf("the same code with a full disk: %q, and with room again: %q\n%s", got, again, s.log.tail())
+		t.Errorf("the same code with a full disk: %q, and with room again: %q\n%s", got, again, s.tail())
 	}
 	if got := login("alice", spent); got != reject {
 		t.Errorf("the code spent before: %q, want a reject", got)

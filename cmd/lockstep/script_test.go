@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/internal/testenv"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -63,7 +65,7 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, []byte(text), 0o600))
 	cmd := exec.Command(os.Args[0], "serve", "-config", path)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
-	log := &syncBuffer{}
+	log := &testenv.Buffer{}
 	cmd.Stderr = log
 	ts.Check(cmd.Start())
 	ts.Defer(func() {

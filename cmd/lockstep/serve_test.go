@@ -73,7 +73,7 @@ func TestChallengeOverRadclient(t *testing.T) {
 			t.Fatalf("challenge without State or Reply-Message: %s", first.Output)
 		}
 		if r := s.radclient(from, u.name, code, "State = "+first.Attributes["State"][0]); r.Code != want {
-			t.Errorf("%s answers the challenge: %q, want %q\n%s", u.name, r.Code, want, s.log.tail())
+			t.Errorf("%s answers the challenge: %q, want %q\n%s", u.name, r.Code, want, s.tail())
 		}
 	}
 	first := s.must(challengeClient, "alice", alice.password, challenge)
@@ -228,7 +228,7 @@ func TestWrongSecret(t *testing.T) {
 	s.must(plainClient, "alice", alice.password+alice.code(0), silence)
 	s.secret = right
 	if !strings.Contains(s.log.String(), "shared secret") {
-		t.Errorf("the log does not say so:\n%s", s.log.tail())
+		t.Errorf("the log does not say so:\n%s", s.tail())
 	}
 	s.must(plainClient, "alice", alice.password+alice.code(0), accept)
 	if out, err := s.user("show", "alice"); err != nil || !strings.Contains(out, "0 in a row") {

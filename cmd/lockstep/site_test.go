@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +28,7 @@ type site struct {
 	addr    string
 	secret  string
 	calling string // Calling-Station-Id of logins by radclient
-	log     *syncBuffer
+	log     *testenv.Buffer
 	cmd     *exec.Cmd
 }
 
@@ -80,7 +78,7 @@ level = "debug"
 // answers.
 func newSite(t *testing.T, directory string, files map[string]string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), addr: loopback(), secret: rand.Text(), log: &syncBuffer{}}
+	s := &site{t: t, dir: t.TempDir(), addr: loopback(), secret: rand.Text(), log: &testenv.Buffer{}}
 	s.write("secret", s.secret+"\n")
 	for name, text := range files {
 		s.write(name, text)
@@ -141,7 +139,7 @@ func (s *site) status() error {
 func (s *site) eventually(what string, holds func() bool) {
 	s.t.Helper()
 	if !testenv.Await(holds) {
-		s.t.Fatalf("waited for %s in vain; the log:\n%s", what, s.log.tail())
+		s.t.Fatalf("waited for %s in vain; the log:\n%s", what, s.tail())
 	}
 }
 
@@ -159,7 +157,7 @@ func (s *site) must(from, user, typed, want string) testenv.RadclientReply {
 	s.t.Helper()
 	r := s.radclient(from, user, typed)
 	if r.Code != want {
-		s.t.Fatalf("%s types %q at %s: %q, want %q; the log:\n%s", user, typed, from, r.Code, want, s.log.tail())
+		s.t.Fatalf("%s types %q at %s: %q, want %q; the log:\n%s", user, typed, from, r.Code, want, s.tail())
 	}
 	return r
 }
@@ -203,28 +201,10 @@ func loopback() string {
 	return fmt.Sprintf("127.%d.%d.%d:1812", 64+b[0]%128, b[1], 1+b[2]%254)
 }
 
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-// tail returns the last lines.
-func (b *syncBuffer) tail() string {
+// tail returns the last lines of the log.
+func (s *site) tail() string {
 	var lines []string
-	for scan := bufio.NewScanner(strings.NewReader(b.String())); scan.Scan(); {
+	for scan := bufio.NewScanner(strings.NewReader(s.log.String())); scan.Scan(); {
 		lines = append(lines, scan.Text())
 	}
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")

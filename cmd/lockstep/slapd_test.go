@@ -65,7 +65,7 @@ func TestBindsAtSlapd(t *testing.T) {
 		s.calling = tt.name // or the throttle would step in
 		tt.do()
 		if got := slapd.Binds(t) - before; got != tt.binds {
-			t.Errorf("%s: %d binds, want %d\n%s", tt.name, got, tt.binds, s.log.tail())
+			t.Errorf("%s: %d binds, want %d\n%s", tt.name, got, tt.binds, s.tail())
 		}
 	}
 }
@@ -141,7 +141,7 @@ func TestSlapdAwayAndBack(t *testing.T) {
 		s.eventually("Status-Server to be answered", func() bool { return s.status() == nil })
 	}
 	if !strings.Contains(s.log.String(), "cannot decide, no reply sent") {
-		t.Errorf("the log does not say why there was silence:\n%s", s.log.tail())
+		t.Errorf("the log does not say why there was silence:\n%s", s.tail())
 	}
 }
 

@@ -3,12 +3,11 @@ package bolt
 import (
 	"log/slog"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 
 	"go.etcd.io/bbolt"
 
+	"lockstep/internal/testenv"
 	"lockstep/store"
 	"lockstep/store/storetest"
 )
@@ -34,25 +33,8 @@ func open(t testing.TB, path string, opts Options) *Store {
 
 // logger returns a logger and what was logged so far.
 func logger() (*slog.Logger, func() string) {
-	var b syncBuffer
+	var b testenv.Buffer
 	return slog.New(slog.NewTextHandler(&b, nil)), b.String
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 type tx = bbolt.Tx
