@@ -71,6 +71,9 @@ func (o Outcome) String() string {
 // User-Password and 16 more.
 const MaxKeep = radius.MaxPassword + 16
 
+// MaxWait is the most that [Answer].Wait counts.
+const MaxWait = 4 * time.Minute
+
 // Answer is the decision on a login and what goes with it.
 type Answer struct {
 	Outcome Outcome
@@ -83,6 +86,10 @@ type Answer struct {
 	// Keep, up to MaxKeep octets, comes back as Kept with the answer to a
 	// Challenge. It travels encrypted and padded inside State.
 	Keep opaque.Bytes
+
+	// Wait, up to MaxWait, is added to the minute for which a Challenge may be
+	// answered: the person has to wait for something first.
+	Wait time.Duration
 
 	// User and Reason are for the log line. User is the name that the login
 	// was decided for; empty means the User-Name as it came.

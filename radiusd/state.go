@@ -14,7 +14,8 @@ import (
 	"lockstep/internal/opaque"
 )
 
-// stateTTL is how long a challenge may be answered.
+// stateTTL is how long a challenge may be answered, unless its Answer says that
+// there is something to wait for first.
 const stateTTL = 60 * time.Second
 
 // A State in the clear is a version, the time it expires, the length of what
@@ -83,8 +84,9 @@ type stateID [12]byte
 
 // openState is what a client returned to us unaltered.
 type openState struct {
-	id   stateID
-	keep opaque.Bytes
+	id      stateID
+	keep    opaque.Bytes
+	expires time.Time
 }
 
 // open returns what seal was given. The error is errStateForeign or
@@ -103,11 +105,12 @@ func (s *stateSealer) open(client, user string, state []byte, now time.Time) (op
 	if err != nil || len(plain) != statePlain || plain[0] != stateVersion || plain[stateHead-1] > MaxKeep {
 		return openState{}, errStateForeign
 	}
-	if now.Unix() >= int64(binary.BigEndian.Uint64(plain[1:])) {
+	expires := time.Unix(int64(binary.BigEndian.Uint64(plain[1:])), 0)
+	if !now.Before(expires) {
 		return openState{}, errStateExpired
 	}
 	keep := plain[stateHead:][:plain[stateHead-1]]
-	return openState{stateID(sealed), opaque.Of(keep)}, nil
+	return openState{stateID(sealed), opaque.Of(keep), expires}, nil
 }
 
 // boundTo returns the additional data: with the length, no two pairs of client
@@ -135,7 +138,7 @@ type stateSet struct {
 	mu    sync.Mutex
 	most  int
 	byID  map[stateID]*stateEntry
-	spent []stateEntry // in the order in which they may be forgotten
+	spent []stateEntry // in the order in which they are forgotten
 }
 
 type stateEntry struct {
@@ -175,12 +178,16 @@ func (s *stateSet) release(id stateID) {
 }
 
 // spend keeps a State from being used again for as long as it can be opened.
-func (s *stateSet) spend(id stateID, now time.Time) {
+func (s *stateSet) spend(id stateID, expires time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byID[id]; e != nil {
-		// Nothing that was opened before now can live longer than this.
-		e.spent, e.forget = true, now.Add(stateTTL)
-		s.spent = append(s.spent, *e)
+	e := s.byID[id]
+	if e == nil {
+		return
 	}
+	if n := len(s.spent); n > 0 && s.spent[n-1].forget.After(expires) {
+		expires = s.spent[n-1].forget
+	}
+	e.spent, e.forget = true, expires
+	s.spent = append(s.spent, *e)
 }

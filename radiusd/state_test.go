@@ -78,6 +78,19 @@ func TestChallenge(t *testing.T) {
 			r.later(stateTTL - time.Second)
 			r.one(vpn, login(2, "alice", "123456", state(s)), layeh.CodeAccessAccept)
 		}},
+		{"a challenge that waits for something", func(r *rig) {
+			r.setAuth(func(ctx context.Context, q *Request) (Answer, error) {
+				a, err := twoRounds(ctx, q)
+				a.Wait = time.Hour
+				return a, err
+			})
+			s := r.challenge(vpn, 1, "alice")
+			r.later(stateTTL + MaxWait - time.Second)
+			r.one(vpn, login(2, "alice", "123456", state(s)), layeh.CodeAccessAccept)
+			s = r.challenge(vpn, 3, "alice")
+			r.later(stateTTL + MaxWait)
+			r.rejected(vpn, login(4, "alice", "123456", state(s)), "the State has expired")
+		}},
 		{"C73 expired", func(r *rig) {
 			s := r.challenge(vpn, 1, "alice")
 			r.later(stateTTL)
@@ -212,7 +225,7 @@ func TestStateSet(t *testing.T) {
 		then func(stateID)
 		want stateUse
 	}{
-		{a, 0, func(id stateID) { s.spend(id, now) }, stateFree},
+		{a, 0, func(id stateID) { s.spend(id, now.Add(stateTTL)) }, stateFree},
 		{b, 0, nil, stateFree},
 		{b, 0, nil, stateTaken},
 		{c, 0, nil, stateFull},

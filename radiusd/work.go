@@ -135,7 +135,7 @@ func (s *Server) decide(ctx context.Context, j *job) (Answer, error) {
 	decided := false
 	defer func() {
 		if decided {
-			s.states.spend(j.state.id, s.now())
+			s.states.spend(j.state.id, j.state.expires)
 		} else {
 			s.states.release(j.state.id) // also after a panic
 		}
@@ -166,7 +166,7 @@ func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
 	code := codes[a.Outcome]
 	if a.Outcome == Challenge {
 		user, _ := j.packet.Lookup(rfc2865.UserName_Type)
-		state, err := s.sealer.seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL))
+		state, err := s.sealer.seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL+min(max(0, a.Wait), MaxWait)))
 		if err != nil {
 			return nil, err
 		}
