@@ -85,9 +85,11 @@ type Client struct {
 	RejectDelay                 time.Duration // 0 to 10 s
 }
 
-// Verifier limits guessing.
+// Verifier says how codes are looked at.
 type Verifier struct {
-	MaxFailures int // in a row, until an account is locked; 5 to 100
+	MaxFailures int  // in a row, until an account is locked; 5 to 100
+	ForwardOnly bool // a code is refused once a later one was used
+	TrustClock  bool // devices' clocks are learned though the kernel calls its own unsynchronised
 }
 
 // Admin says where the admin socket is.
@@ -139,7 +141,7 @@ func (d *document) read(values map[string]any) *Config {
 		Directory: readDirectory(top.sub("directory")),
 		Store:     readStore(top.sub("store")),
 		Radius:    readRadius(top.sub("radius")),
-		Verifier:  Verifier{MaxFailures: top.sub("verifier").count("max_failures", 100, 5, 100)},
+		Verifier:  readVerifier(top.sub("verifier")),
 		Admin:     readAdmin(top.sub("admin")),
 		Log:       readLog(top.sub("log")),
 	}

@@ -18,6 +18,14 @@ func readStore(t *table) Store {
 // maxSocketPath is what sun_path has room for besides its NUL; unix(7).
 const maxSocketPath = 107
 
+func readVerifier(t *table) Verifier {
+	return Verifier{
+		MaxFailures: t.count("max_failures", 100, 5, 100),
+		ForwardOnly: t.flag("forward_only", false),
+		TrustClock:  t.flag("trust_clock", false),
+	}
+}
+
 func readAdmin(t *table) Admin {
 	c := Admin{
 		Socket: t.doc.absolute(t.text("socket", "/run/lockstep/admin.sock")),
