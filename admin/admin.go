@@ -3,13 +3,19 @@
 //
 // It is HTTP with JSON on a Unix socket. Whoever can open the socket may use
 // all of it, so its mode and group are the access control: the file is created
-// with mode 0660. Names in requests are hostile; nothing secret goes either way.
+// with mode 0660. Requests are hostile: names, codes and all else in them are
+// passed on as they came, within bounds. No key goes either way. Codes go to the
+// server in the body of a request, and neither side puts one into a URL, an
+// error or a log line. Every action on a user, and every question about a code,
+// is logged with the user ID of the process that asked.
 package admin
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"lockstep/internal/opaque"
 )
 
 // User is one enrolled account as admins see it.
@@ -26,18 +32,76 @@ type User struct {
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
 	LastLogin   *time.Time `json:"last_login,omitempty"`
 	LastClient  string     `json:"last_client,omitempty"`
+
+	Clock     *Clock     `json:"clock,omitempty"`   // nil: nothing is known of the device's clock
+	Logins    []Login    `json:"logins,omitempty"`  // the last ones, the latest first
+	Waiting   []Wait     `json:"waiting,omitempty"` // sources that have to wait
+	OutOfStep *OutOfStep `json:"out_of_step,omitempty"`
+}
+
+// Clock is what is known of the clock of a user's device, as of the moment of
+// the answer. A positive Offset is a device that is ahead of the server, a
+// positive Drift one that gains. The errors are half the width of what is
+// possible, and are not negative.
+type Clock struct {
+	Offset      float64   `json:"offset_seconds"`
+	OffsetError float64   `json:"offset_error_seconds"`
+	Drift       float64   `json:"drift_seconds_per_day"`
+	DriftError  float64   `json:"drift_error_seconds_per_day"`
+	Observed    time.Time `json:"observed"` // the last code that said something about it
+}
+
+// Login is a login that was accepted.
+type Login struct {
+	At     time.Time `json:"at"`
+	Client string    `json:"client"`
+}
+
+// Wait is a source that is not listened to until then. Its name may come from
+// the network and is hostile.
+type Wait struct {
+	Source   string    `json:"source"`
+	Failures int       `json:"failures"` // in a row
+	Until    time.Time `json:"until"`
+}
+
+// OutOfStep is a code of another time that came within the last five minutes:
+// the next code from the same device completes the resynchronization.
+type OutOfStep struct {
+	At      time.Time `json:"at"`
+	Offsets []float64 `json:"offsets_seconds"` // all that the code fits, positive: ahead
 }
 
 // ErrNoUser is returned for a name that is not enrolled.
 var ErrNoUser = errors.New("not enrolled")
 
 // Users is what the server behind the socket can do. Errors that wrap ErrNoUser
-// are passed on as such; all others mean that it could not tell. The methods
-// may be called at once.
+// are passed on as such; all others mean that it could not tell. Errors are
+// shown and logged, so they must not quote a code. The methods may be called at
+// once.
 type Users interface {
 	List(ctx context.Context) ([]User, error)
 	Show(ctx context.Context, name string) (User, error)
 
 	// Unlock forgets the user's failures and returns how many there were.
 	Unlock(ctx context.Context, name string) (failures int, err error)
+
+	// Explain says what code is to the user, and spends nothing.
+	Explain(ctx context.Context, name string, code opaque.Bytes) (Explanation, error)
+
+	// Resync learns the device's clock from two codes that it showed one after
+	// the other, and spends both.
+	Resync(ctx context.Context, name string, first, second opaque.Bytes) (Resync, error)
+
+	// ResetClock forgets what was learned of the device's clock. Spent codes
+	// stay spent.
+	ResetClock(ctx context.Context, name string) error
+
+	// Seed learns where the clock of a new key's device is from the code of
+	// step that confirmed it at that time. The key need not be known from the
+	// directory yet; one that was used before is left alone.
+	Seed(ctx context.Context, keyID string, period time.Duration, step int64, at time.Time) error
+
+	// Doctor returns what the server finds in order and what not.
+	Doctor(ctx context.Context) ([]Finding, error)
 }

@@ -22,6 +22,7 @@ type users struct {
 	mu       sync.Mutex
 	err      error
 	unlocked []string
+	asked    []string // the other actions, with their codes in clear
 }
 
 func (u *users) List(context.Context) ([]User, error) {

@@ -71,22 +71,27 @@ func restrict(path, group string) error {
 	return os.Chown(path, -1, gid)
 }
 
-// NewServer returns a server for u that logs each change it makes, with the
-// user ID of the process that asked.
+// NewServer returns a server for u that logs each action, with the user ID of
+// the process that asked.
 func NewServer(u Users, log *slog.Logger) *http.Server {
 	h := handler{u, log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/users", h.list)
 	// A name is a parameter and no part of the path, which "." and ".." change.
 	mux.HandleFunc("GET /v1/user", h.show)
+	mux.HandleFunc("GET /v1/doctor", h.doctor)
 	mux.HandleFunc("POST /v1/unlock", h.unlock)
+	mux.HandleFunc("POST /v1/explain", h.explain)
+	mux.HandleFunc("POST /v1/resync", h.resync)
+	mux.HandleFunc("POST /v1/reset-clock", h.resetClock)
+	mux.HandleFunc("POST /v1/seed", h.seed)
 	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ConnContext:       withPeer,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler:        mux,
+		ReadTimeout:    5 * time.Second,
+		WriteTimeout:   30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+		ConnContext:    withPeer,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 
@@ -105,37 +110,26 @@ func (h handler) show(w http.ResponseWriter, r *http.Request) {
 	respond(w, u, err)
 }
 
-func (h handler) unlock(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("name")
-	n, err := h.users.Unlock(r.Context(), name)
-	facts := []any{"action", "unlock", "user", name, "failures", n, "uid", peer(r.Context())}
-	if err != nil {
-		h.log.Warn("admin action failed", append(facts, "err", err)...)
-	} else {
-		h.log.Info("admin action", facts...)
-	}
-	respond(w, unlocked{n}, err)
-}
-
-type unlocked struct {
-	Failures int `json:"failures"`
-}
-
 type failure struct {
 	Error string `json:"error"`
 }
 
 func respond(w http.ResponseWriter, v any, err error) {
-	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case errors.Is(err, ErrNoUser):
-		w.WriteHeader(http.StatusNotFound)
-		v = failure{err.Error()}
+		refuse(w, http.StatusNotFound, err.Error())
 	case err != nil:
-		w.WriteHeader(http.StatusServiceUnavailable)
-		v = failure{err.Error()}
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(v)
 	}
-	json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, why string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(failure{why})
 }
 
 type peerKey struct{}

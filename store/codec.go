@@ -17,41 +17,39 @@ const format = 1
 // their shortest form, signed ones where they can be negative; lists and
 // strings begin with their count.
 //
-//	State          Floor (signed), list of Spent, Failures, list of SourceFailures
-//	Spent          Step less the Step before it (less Floor at first), At, By
-//	SourceFailures Source, Count, Last
-//	time           milliseconds since 1970 (signed)
+//	State          Floor (signed), Spent, list of Recent, Clock, Former, Far, Failures, list of Sources
+//	Spent, Steps   list of steps, each less the one before; Spent begins from Floor, Steps with a plain one (signed)
+//	Recent         Step less the Step before it, less Floor at first (signed); At, By
+//	Clock          0 for the zero one, else 1, At, Offset, Rate, Since, Start
+//	Far            0 for the zero one, else 1, At, Source, Steps
+//	Sources        Source, Count, Last, Input (2 bytes, the high one first), Kind
+//	Offsets, Rates Low (signed), High less Low
+//	time, duration milliseconds (signed), times since 1970
 
-// Bytes that an element of each list has at least. They bound what a count
-// can make Decode allocate.
-const (
-	minSpent  = 1 + 1 + 1
-	minSource = 1 + 1 + 1
-)
-
-// Encode returns s as bytes. Times are cut to whole milliseconds, and empty
-// lists come back from [Decode] as nil. Encode does not judge: where s breaks
-// its own rules, such as Spent out of order, Decode refuses the result.
+// Encode returns s as bytes. Times and durations are cut to whole milliseconds,
+// durations towards 0, and empty lists come back from [Decode] as nil. Encode
+// does not judge: where s, so cut, breaks its own rules, such as Spent out of
+// order, Decode refuses the result.
 func Encode(s verifier.State) []byte {
 	b := make([]byte, 0, size(s))
 	b = append(b, format)
 	b = binary.AppendVarint(b, s.Floor)
-	b = appendSpent(b, s.Floor, s.Spent)
+	b = binary.AppendUvarint(b, uint64(len(s.Spent)))
+	b = appendSteps(b, s.Floor, s.Spent)
+	b = appendRecent(b, s.Floor, s.Recent)
+	b = appendOptional(b, zeroClock, appendClock(b, s.Clock))
+	b = appendOptional(b, zeroClock, appendClock(b, s.Former))
+	b = appendOptional(b, zeroFar, appendFar(b, s.Far))
 	b = binary.AppendUvarint(b, uint64(s.Failures))
-	b = binary.AppendUvarint(b, uint64(len(s.Sources)))
-	for _, f := range s.Sources {
-		b = appendString(b, f.Source)
-		b = binary.AppendUvarint(b, uint64(f.Count))
-		b = appendTime(b, f.Last)
-	}
-	return b
+	return appendSources(b, s.Sources)
 }
 
-// size guesses the length of the encoding: exact enough to allocate once.
+// size guesses the length of the encoding: enough to allocate once, unless the
+// gaps between steps or the bounds of a clock are very wide.
 func size(s verifier.State) int {
-	n := 32
-	for _, sp := range s.Spent {
-		n += 12 + len(sp.By)
+	n := 128 + 3*len(s.Spent) + 5*len(s.Far.Steps) + len(s.Far.Source)
+	for _, r := range s.Recent {
+		n += 12 + len(r.By)
 	}
 	for _, f := range s.Sources {
 		n += 16 + len(f.Source)
@@ -59,18 +57,88 @@ func size(s verifier.State) int {
 	return n
 }
 
-func appendSpent(b []byte, floor int64, spent []verifier.Spent) []byte {
-	b = binary.AppendUvarint(b, uint64(len(spent)))
-	last := floor
-	for _, sp := range spent {
-		// Modulo 2^64: a step that does not ascend wraps around, and Decode
-		// sees that it did.
-		b = binary.AppendUvarint(b, uint64(sp.Step)-uint64(last))
-		b = appendTime(b, sp.At)
-		b = appendString(b, sp.By)
-		last = sp.Step
+// appendSteps appends what each of steps is above the one before it. Modulo
+// 2^64: a step that does not ascend wraps around, and Decode sees that it did.
+func appendSteps(b []byte, last int64, steps []int64) []byte {
+	for _, step := range steps {
+		b = binary.AppendUvarint(b, uint64(step-last))
+		last = step
 	}
 	return b
+}
+
+func appendRecent(b []byte, last int64, recent []verifier.Spent) []byte {
+	b = binary.AppendUvarint(b, uint64(len(recent)))
+	for _, r := range recent {
+		b = binary.AppendVarint(b, r.Step-last)
+		b = appendTime(b, r.At)
+		b = appendString(b, r.By)
+		last = r.Step
+	}
+	return b
+}
+
+// What the zero values look like without a mark in front.
+var (
+	zeroClock = string(appendClock(nil, verifier.Clock{})[1:])
+	zeroFar   = string(appendFar(nil, verifier.Far{})[1:])
+)
+
+// The marks in front of what can be left out.
+const (
+	absent  = 0
+	present = 1
+)
+
+// appendOptional returns long, which is b and a marked value, or b and a byte
+// if that value is zero. It compares bytes and not values, because two values
+// can be one after the cut.
+func appendOptional(b []byte, zero string, long []byte) []byte {
+	if string(long[len(b)+1:]) == zero {
+		return append(b, absent)
+	}
+	return long
+}
+
+func appendClock(b []byte, c verifier.Clock) []byte {
+	b = append(b, present)
+	b = appendTime(b, c.At)
+	b = appendOffsets(b, c.Offset)
+	b = appendBounds(b, c.Rate.Low, c.Rate.High)
+	b = appendTime(b, c.Since)
+	return appendOffsets(b, c.Start)
+}
+
+func appendFar(b []byte, f verifier.Far) []byte {
+	b = append(b, present)
+	b = appendTime(b, f.At)
+	b = appendString(b, f.Source)
+	b = binary.AppendUvarint(b, uint64(len(f.Steps)))
+	if len(f.Steps) == 0 {
+		return b
+	}
+	return appendSteps(binary.AppendVarint(b, f.Steps[0]), f.Steps[0], f.Steps[1:])
+}
+
+func appendSources(b []byte, sources []verifier.SourceFailures) []byte {
+	b = binary.AppendUvarint(b, uint64(len(sources)))
+	for _, f := range sources {
+		b = appendString(b, f.Source)
+		b = binary.AppendUvarint(b, uint64(f.Count))
+		b = appendTime(b, f.Last)
+		b = binary.BigEndian.AppendUint16(b, f.Input)
+		b = binary.AppendUvarint(b, uint64(f.Kind))
+	}
+	return b
+}
+
+func appendOffsets(b []byte, o verifier.Offsets) []byte {
+	return appendBounds(b, o.Low.Milliseconds(), o.High.Milliseconds())
+}
+
+// appendBounds wraps around where low is above high, as appendSteps does.
+func appendBounds(b []byte, low, high int64) []byte {
+	return binary.AppendUvarint(binary.AppendVarint(b, low), uint64(high-low))
 }
 
 func appendString(b []byte, s string) []byte {
@@ -84,7 +152,7 @@ func appendTime(b []byte, t time.Time) []byte {
 // Decode returns the State that b holds. It is strict: there is exactly one
 // encoding of each State, and anything else is an error and the zero State.
 // What it allocates is bounded by a multiple of len(b). The State shares
-// nothing with b.
+// nothing with b; the strings in it share one copy.
 func Decode(b []byte) (verifier.State, error) {
 	if len(b) > MaxRecord {
 		return verifier.State{}, fmt.Errorf("state has %d bytes, more than %d", len(b), MaxRecord)
@@ -95,7 +163,7 @@ func Decode(b []byte) (verifier.State, error) {
 	if b[0] != format {
 		return verifier.State{}, fmt.Errorf("state has format %d, want %d", b[0], format)
 	}
-	d := decoder{rest: b[1:]}
+	d := decoder{rest: b[1:], text: string(b)}
 	s := d.state()
 	if d.err == nil && len(d.rest) > 0 {
 		d.fail(fmt.Sprintf("%d bytes follow the state", len(d.rest)))

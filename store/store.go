@@ -1,10 +1,11 @@
 // Package store defines what every store of Lockstep can do, and how the State
 // of a TOTP key becomes bytes.
 //
-// A store keeps one [verifier.State] per key: which steps are spent, and how
-// many logins have failed. The id of a State is made from the key, and not from
-// the entry in the directory that holds it. Package bolt keeps them in a file;
-// package storetest holds every store to the same suite.
+// A store keeps one [verifier.State] per key: which steps are spent, what
+// is known of the device's clock, and how many logins have failed. The id of a
+// State is made from the key, and not from the entry in the directory that
+// holds it. Package bolt keeps them in a file; package storetest holds every
+// store to the same suite.
 //
 // # What a store promises
 //
@@ -73,7 +74,7 @@ var (
 // others.
 const (
 	MaxID     = 1024    // bytes of an id
-	MaxRecord = 1 << 20 // bytes of an encoded State
+	MaxRecord = 1 << 20 // bytes of an encoded State; 12,000 spent steps take less than a tenth
 )
 
 // CheckID returns an error unless id has 1 to MaxID bytes.

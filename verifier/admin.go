@@ -5,16 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"lockstep/internal/opaque"
 )
 
 // Standing is what an admin wants to know about an account.
 type Standing struct {
-	Failures int       // in a row
-	Locked   bool      // until an admin unlocks
-	Until    time.Time // the latest until which some source has to wait; zero if none
-	Last     Spent     // the step spent last; zero if none
+	Failures int     // in a row
+	Locked   bool    // until an admin unlocks
+	Waiting  []Wait  // sources that are held up now
+	Recent   []Spent // the steps spent last, the latest first
+	Clock    Clock   // of the device, as it was seen last
+	Offset   Offsets // of the device now
+	Far      Far     // a code out of step that may still be completed; zero for none
+}
+
+// Wait is a source that has to wait.
+type Wait struct {
+	Source   string
+	Failures int // in a row
+	Until    time.Time
 }
 
 // Standing returns how a stands.
@@ -23,16 +31,21 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 	if err != nil {
 		return Standing{}, fmt.Errorf("load state: %w", err)
 	}
-	st := Standing{Failures: int(s.Failures), Locked: s.Failures >= uint32(v.maxFailures())}
+	now := v.now()
+	st := Standing{
+		Failures: int(s.Failures),
+		Locked:   s.Failures >= uint32(v.maxFailures()),
+		Recent:   s.Recent,
+		Clock:    s.Clock,
+		Offset:   s.Clock.at(a.Key, now),
+	}
 	for _, f := range s.Sources {
-		if until, held := f.heldUntil(v.now()); held && until.After(st.Until) {
-			st.Until = until
+		if until, held := f.heldUntil(now); held {
+			st.Waiting = append(st.Waiting, Wait{Source: f.Source, Failures: int(f.Count), Until: until})
 		}
 	}
-	for _, spent := range s.Spent {
-		if spent.At.After(st.Last.At) {
-			st.Last = spent
-		}
+	if !s.Far.At.IsZero() && between(s.Far.At, now).Abs() <= farAge {
+		st.Far = s.Far
 	}
 	return st, nil
 }
@@ -40,30 +53,45 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 // Unlock forgets a's failures and returns how many there were. Spent steps stay
 // spent.
 func (v *Verifier) Unlock(ctx context.Context, a Account) (failures int, err error) {
-	for id := a.Key.ID(); ; {
-		s, version, err := v.store.Load(ctx, id)
-		if err != nil {
-			return 0, fmt.Errorf("load state: %w", err)
+	err = v.change(ctx, a.Key.ID(), func(s State, _ Version) (State, error) {
+		if failures = int(s.Failures); failures == 0 && len(s.Sources) == 0 {
+			return s, errNoChange
 		}
-		if s.Failures == 0 && len(s.Sources) == 0 {
-			return 0, nil
-		}
-		failures := int(s.Failures)
 		s.Failures, s.Sources = 0, nil
-		err = v.store.CompareAndSwap(ctx, id, version, s)
-		if !errors.Is(err, ErrConflict) {
-			return failures, err
-		}
-	}
+		return s, nil
+	})
+	return failures, err
 }
 
-// Confirm says whether code is one of k's that is right now, as at enrolment,
-// where nothing is spent yet: the Reason's Kind is None if it is.
-func Confirm(k Key, code opaque.Bytes, now time.Time) (Reason, error) {
-	if err := k.Check(); err != nil {
-		return Reason{}, err
+// ResetClock forgets what was learned of the clock of a's device. It is taken to
+// be right from now on, as a new one's. Spent steps stay spent.
+func (v *Verifier) ResetClock(ctx context.Context, a Account) error {
+	return v.change(ctx, a.Key.ID(), func(s State, _ Version) (State, error) {
+		s.Clock, s.Former, s.Far = Clock{}, Clock{}, Far{}
+		return s, nil
+	})
+}
+
+// errNoChange ends a change without one.
+var errNoChange = errors.New("no change")
+
+// change writes what f makes of the State of id. An error of f ends it.
+func (v *Verifier) change(ctx context.Context, id string, f func(State, Version) (State, error)) error {
+	for {
+		s, version, err := v.store.Load(ctx, id)
+		if err != nil {
+			return fmt.Errorf("load state: %w", err)
+		}
+		next, err := f(s, version)
+		if errors.Is(err, errNoChange) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = v.store.CompareAndSwap(ctx, id, version, next)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
 	}
-	ways := alone(code.Reveal(), k.Digits)
-	f, err := attempt{account: Account{Key: k}}.search(ways, State{}, now)
-	return f.reason, err
 }

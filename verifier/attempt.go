@@ -54,20 +54,18 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 	if reason, yes := a.held(state, r, now); yes {
 		// Asked for the code like anybody, or the answer would show that there
 		// is such an account. What is answered is not looked at either.
-		return Decision{Outcome: r.otherwise(), Reason: reason}, nil
+		return Decision{Outcome: r.otherwise(), Reason: reason, Keep: r.Typed}, nil
 	}
-	ways := readings(r, a.account.Key.Digits)
-	found, err := a.search(ways, state, now)
-	if err != nil {
-		return Decision{}, err
-	}
+	found := a.search(readings(r, a.account.Key.Digits), state, now)
 	switch {
-	case found.right:
+	case found.right != nil:
 		return a.finish(ctx, r, found, state, version)
-	case found.reason.Kind == Replayed:
+	case found.reason.Kind == Replayed, found.reason.Kind == TooEarly:
 		// Not counted: whoever sends it has seen a right code, and appliances
 		// that send the last login again must not lock anybody out.
 		return Decision{Reason: found.reason}, nil
+	case found.far != nil:
+		return a.outOfStep(ctx, r, found, state)
 	}
 	return a.miss(ctx, r, found.reason)
 }
@@ -75,13 +73,21 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 // held says whether an attempt has to be refused unseen. Whoever was asked for a
 // code may answer once without waiting, as long as nothing else has failed from
 // there since: a password that looks like one with a wrong code counts as a
-// failure, and its delay must not meet the right code that follows.
+// failure, and its delay must not meet the right code that follows. So may
+// whoever typed a code out of step, since the next one may complete a
+// resynchronization.
 func (a attempt) held(s State, r Request, now time.Time) (Reason, bool) {
 	reason, yes := s.throttled(r.Source, a.maxFailures(), now)
-	if yes && !reason.Until.IsZero() && r.Answering && !s.source(r.Source).Last.After(r.Asked) {
+	if !yes || reason.Until.IsZero() {
+		return reason, yes
+	}
+	last := s.source(r.Source).Last
+	answers := r.Answering && !last.After(r.Asked)
+	completes := s.Far.Source == sourceName(r.Source) && last.Equal(s.Far.At)
+	if answers || completes {
 		return Reason{}, false
 	}
-	return reason, yes
+	return reason, true
 }
 
 // otherwise is the outcome for an attempt in which no right code was found.
@@ -92,25 +98,60 @@ func (r Request) otherwise() Outcome {
 	return Refused
 }
 
-// finish checks the password that came with a right code, and claims the step.
+// finish checks the password that came with a right code, and claims its step.
 func (a attempt) finish(ctx context.Context, r Request, f finding, s State, version Version) (Decision, error) {
-	if kind, again := a.repeated(r, a.now()); again && kind == WrongPassword {
-		// The directory has said so a moment ago, and counts what it is asked.
-		return Decision{Reason: Reason{Kind: kind, Cause: "the same as a moment ago"}}, nil
-	}
 	if !r.Policy.CodeOnly {
-		refusal, err := a.checkPassword(ctx, f.way.password)
+		refusal, err := a.password(ctx, r, f.way.password, s)
 		if err != nil {
-			return Decision{}, fmt.Errorf("check password: %w", err)
+			return Decision{}, err
 		}
 		if refusal != nil && refusal.Kind == NoPassword {
 			return Decision{Reason: *refusal}, nil // nothing has been guessed
 		}
 		if refusal != nil {
-			return a.count(ctx, r, Decision{Reason: *refusal})
+			return a.count(ctx, r, Decision{Reason: *refusal}, nil)
 		}
 	}
-	return a.claim(ctx, r, f.step, s, version)
+	return a.claim(ctx, r, f, s, version)
+}
+
+// outOfStep decides a request with a code that is far from where the device's
+// clock was expected. Where the next code can be asked for, it is, but that
+// shows that this one was no wrong one: only to somebody whose password is
+// right.
+func (a attempt) outOfStep(ctx context.Context, r Request, f finding, s State) (Decision, error) {
+	d := Decision{Outcome: r.otherwise(), Reason: f.reason, Keep: r.Typed}
+	if r.Policy.Challenge && !r.Policy.CodeOnly {
+		refusal, err := a.password(ctx, r, f.way.password, s)
+		if err != nil {
+			return Decision{}, err
+		}
+		if refusal != nil && refusal.Kind == WrongPassword {
+			d.Reason = *refusal
+			d.Reason.OutOfStep = f.reason.Offset
+		}
+		if d.NextCode = refusal == nil; d.NextCode {
+			d.Outcome, d.Keep = Challenged, opaque.Of(f.way.password)
+		}
+	}
+	now := stamp(a.now())
+	a.note(s, f.far, now)
+	d, err := a.count(ctx, r, d, &Far{At: now, Source: sourceName(r.Source), Steps: f.far})
+	d.Asked = stamp(a.now()) // not before the failure
+	return d, err
+}
+
+// password says why the password of r is refused, or nil. The directory counts
+// what it is asked, so it is not asked again what it has just refused.
+func (a attempt) password(ctx context.Context, r Request, password []byte, s State) (*Reason, error) {
+	if kind, again := a.repeated(r, s, a.now()); again && kind == WrongPassword {
+		return &Reason{Kind: kind, Cause: "the same as a moment ago"}, nil
+	}
+	refusal, err := a.checkPassword(ctx, password)
+	if err != nil {
+		return nil, fmt.Errorf("check password: %w", err)
+	}
+	return refusal, nil
 }
 
 // checkPassword asks the directory. A password that is empty, blank or holds a
@@ -133,23 +174,24 @@ func (a attempt) checkPassword(ctx context.Context, password []byte) (*Reason, e
 	return nil, err
 }
 
-// claim spends step. Of several that claim it, on any server, one is accepted.
-func (a attempt) claim(ctx context.Context, r Request, step int64, s State, version Version) (Decision, error) {
-	key, now := a.account.Key, a.now()
-	for {
-		if spent, is := s.find(step); is {
-			return Decision{Reason: replayed(spent, now)}, nil
+// claim spends what was found. Of several that claim it, on any server, one is
+// accepted.
+func (a attempt) claim(ctx context.Context, r Request, f finding, s State, version Version) (Decision, error) {
+	for now := a.now(); ; now = a.now() {
+		if reason, yes := a.taken(f, s, now); yes {
+			return Decision{Reason: reason}, nil
 		}
 		// Failures that another server counted meanwhile hold here too, or a
 		// burst of guesses at several servers would get round the throttle.
 		if reason, yes := a.held(s, r, now); yes {
 			return Decision{Reason: reason}, nil
 		}
-		next := s.accepted(Spent{Step: step, At: stamp(now), By: r.Client}, r.Source)
+		next := a.accepted(s, f, r, now)
 		err := a.store.CompareAndSwap(ctx, a.id, version, next)
 		if err == nil {
-			offset := time.Duration(step-key.Step(now)) * key.Period
-			return Decision{Outcome: Accepted, Offset: offset}, nil
+			a.note(s, f.right, now)
+			offset := next.Clock.at(a.account.Key, now).middle()
+			return Decision{Outcome: Accepted, Offset: offset, Resynchronized: len(f.right) > 1}, nil
 		}
 		if !errors.Is(err, ErrConflict) {
 			return Decision{}, fmt.Errorf("spend step: %w", err)
@@ -160,47 +202,65 @@ func (a attempt) claim(ctx context.Context, r Request, step int64, s State, vers
 	}
 }
 
-// accepted returns s with the step spent and the failures forgotten.
-func (s State) accepted(spent Spent, source string) State {
-	s = s.spend(spent)
+// taken says whether what was found has been spent since.
+func (a attempt) taken(f finding, s State, now time.Time) (Reason, bool) {
+	for _, step := range f.right {
+		switch {
+		case s.spent(step):
+			return replayed(s.details(step), now), true
+		case a.behind(s, step):
+			return tooEarly(a.account.Key, s.mark(), step, now), true
+		}
+	}
+	return Reason{}, false
+}
+
+// accepted returns s with the steps spent, the clock learned and the failures
+// forgotten.
+func (a attempt) accepted(s State, f finding, r Request, now time.Time) State {
+	key, last := a.account.Key, f.right[len(f.right)-1]
+	for _, step := range f.right {
+		s = s.spend(key, Spent{Step: step, At: stamp(now), By: r.Client})
+	}
+	switch {
+	case len(f.right) > 1:
+		s = s.resynchronized(key, f.right[0], last, f.began, now)
+	case a.learning(now):
+		s = s.learn(key, last, now)
+	}
+	s.Far = Far{}
 	s.Failures = 0
-	s.forgive(source)
+	s.forgive(r.Source)
 	return s
 }
 
 // miss decides a request in which no right code was found.
 func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, error) {
-	d := Decision{Outcome: r.otherwise(), Reason: reason}
-	if d.Outcome == Refused {
-		return a.count(ctx, r, d)
-	}
+	d := Decision{Outcome: r.otherwise(), Reason: reason, Keep: r.Typed}
 	var err error
-	if reason.Kind != NoCode { // a password alone is no guess at a code
-		d, err = a.count(ctx, r, d)
-	}
-	if err != nil {
-		return Decision{}, err
+	// A password alone is no guess at a code.
+	if d.Outcome == Refused || reason.Kind != NoCode {
+		d, err = a.count(ctx, r, d, nil)
 	}
 	d.Asked = stamp(a.now()) // not before the failure
-	return d, nil
+	return d, err
 }
 
-// count adds a failure to the account, unless the same input failed from the
-// same source within the last minute: appliances try again by themselves.
-func (a attempt) count(ctx context.Context, r Request, d Decision) (Decision, error) {
-	now := a.now()
-	if _, again := a.repeated(r, now); again {
-		a.restate(r, d.Reason.Kind, now)
-		return d, nil
-	}
+// count adds a failure to the account, and what was out of step if there is
+// such. The same input from the same source within a minute is not counted
+// again: appliances try again by themselves.
+func (a attempt) count(ctx context.Context, r Request, d Decision, far *Far) (Decision, error) {
 	for {
 		s, version, err := a.load(ctx)
 		if err != nil {
 			return Decision{}, err
 		}
-		err = a.store.CompareAndSwap(ctx, a.id, version, s.failed(r.Source, now))
+		next, changed := a.failed(s, r, d.Reason.Kind, far)
+		if !changed {
+			return d, nil
+		}
+		err = a.store.CompareAndSwap(ctx, a.id, version, next)
 		if err == nil {
-			a.remember(r, d.Reason.Kind, now)
 			return d, nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -209,10 +269,33 @@ func (a attempt) count(ctx context.Context, r Request, d Decision) (Decision, er
 	}
 }
 
+// failed returns s with one more failure, and whether it differs from s.
+func (a attempt) failed(s State, r Request, kind Kind, far *Far) (State, bool) {
+	now := a.now()
+	if was, again := a.repeated(r, s, now); again {
+		// A code that was out of step may have come to be right since, and the
+		// password has been refused.
+		return s.restated(r.Source, kind), was != kind
+	}
+	s = s.failed(SourceFailures{Source: sourceName(r.Source), Last: stamp(now), Input: a.input(r), Kind: kind})
+	if far != nil {
+		far.At = stamp(now)
+		s = s.remember(*far)
+	}
+	return s, true
+}
+
 func (a attempt) load(ctx context.Context) (State, Version, error) {
 	s, version, err := a.store.Load(ctx, a.id)
 	if err != nil {
 		return State{}, 0, fmt.Errorf("load state: %w", err)
 	}
 	return s, version, nil
+}
+
+// note tells those who watch the server's own clock where a device was.
+func (a attempt) note(s State, steps []int64, now time.Time) {
+	if !a.decoy {
+		a.together.note(a.id, s.moved(a.account.Key, steps[len(steps)-1], now), now)
+	}
 }

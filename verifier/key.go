@@ -1,12 +1,14 @@
 package verifier
 
 import (
+	"crypto/sha1"
 	"crypto/sha256"
-	"crypto/subtle"
+	"crypto/sha512"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"time"
 
 	"github.com/pquerna/otp"
@@ -42,11 +44,19 @@ func (k Key) Check() error {
 		return fmt.Errorf("algorithm %q, want SHA1, SHA256 or SHA512", k.Algorithm)
 	case k.Digits != 6 && k.Digits != 8:
 		return fmt.Errorf("%d digits, want 6 or 8", k.Digits)
-	case k.Period < 15*time.Second || k.Period > 120*time.Second || k.Period%time.Second != 0:
+	}
+	return k.checkPeriod()
+}
+
+func (k Key) checkPeriod() error {
+	if k.Period < 15*time.Second || k.Period > 120*time.Second || k.Period%time.Second != 0 {
 		return fmt.Errorf("period %v, want 15 s to 120 s", k.Period)
 	}
 	return nil
 }
+
+// keyPrefix begins every [Key.ID].
+const keyPrefix = "key:"
 
 // ID names k without giving it away; a [Store] keeps its State by it. The number
 // of digits is left out on purpose: the last six digits of an eight-digit code
@@ -57,12 +67,18 @@ func (k Key) ID() string {
 	h.Write([]byte("lockstep key\x00" + k.Algorithm + "\x00"))
 	binary.Write(h, binary.BigEndian, int64(k.Period))
 	h.Write(k.Bytes.Reveal())
-	return "key:" + hex.EncodeToString(h.Sum(nil)[:16])
+	return keyPrefix + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Step returns the time step that t lies in (T in RFC 6238, section 4.2).
+// Step returns the time step that t lies in (T in RFC 6238, section 4.2). Before
+// 1970 it is negative, and no code is right.
 func (k Key) Step(t time.Time) int64 {
-	return t.Unix() / int64(k.Period/time.Second)
+	period := int64(k.Period / time.Second)
+	step, rest := t.Unix()/period, t.Unix()%period
+	if rest < 0 {
+		step--
+	}
+	return step
 }
 
 // Start returns the moment at which step begins.
@@ -73,32 +89,8 @@ func (k Key) Start(step int64) time.Time {
 // Code returns the code of step. It is for showing and for tests; [Verifier]
 // is what decides whether somebody gets in.
 func (k Key) Code(step int64) (string, error) {
-	return newCoder(k).code(step)
-}
-
-// coder makes the codes of one key. It keeps the key in the base32 text that
-// pquerna/otp wants, so that many codes cost one encoding.
-type coder struct {
-	base32 string
-	opts   hotp.ValidateOpts
-}
-
-func newCoder(k Key) coder {
-	c := coder{base32: base32.StdEncoding.EncodeToString(k.Bytes.Reveal())}
-	c.opts.Digits = otp.Digits(k.Digits)
-	switch k.Algorithm {
-	case SHA256:
-		c.opts.Algorithm = otp.AlgorithmSHA256
-	case SHA512:
-		c.opts.Algorithm = otp.AlgorithmSHA512
-	default:
-		c.opts.Algorithm = otp.AlgorithmSHA1
-	}
-	return c
-}
-
-func (c coder) code(step int64) (string, error) {
-	code, err := hotp.GenerateCodeCustom(c.base32, uint64(step), c.opts)
+	opts := hotp.ValidateOpts{Digits: otp.Digits(k.Digits), Algorithm: algorithms[k.Algorithm].otp}
+	code, err := hotp.GenerateCodeCustom(base32.StdEncoding.EncodeToString(k.Bytes.Reveal()), uint64(step), opts)
 	if err != nil {
 		// The library's error could quote the key.
 		return "", fmt.Errorf("compute the code of step %d: key does not decode", step)
@@ -106,19 +98,11 @@ func (c coder) code(step int64) (string, error) {
 	return code, nil
 }
 
-// match returns the index in codes of the one that is step's, or -1. It looks
-// at all of them, in constant time.
-func (c coder) match(step int64, codes [][]byte) (int, error) {
-	if step < 0 {
-		return -1, nil
-	}
-	want, err := c.code(step)
-	if err != nil {
-		return -1, err
-	}
-	found := -1
-	for i := len(codes) - 1; i >= 0; i-- {
-		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(codes[i], []byte(want)), i, found)
-	}
-	return found, nil
+var algorithms = map[Algorithm]struct {
+	otp otp.Algorithm
+	new func() hash.Hash
+}{
+	SHA1:   {otp.AlgorithmSHA1, sha1.New},
+	SHA256: {otp.AlgorithmSHA256, sha256.New},
+	SHA512: {otp.AlgorithmSHA512, sha512.New},
 }

@@ -16,14 +16,15 @@ const (
 	Locked             // too many failures: until Until, or for good if that is zero
 	WrongCode          // digits were typed that are no code of this key
 	NoCode             // nothing typed looks like a code
-	OutOfStep          // the code of a step that is not accepted now; Offset says how far
+	OutOfStep          // the code of a step that is not accepted alone; Offset says how far
 	Replayed           // a spent step
 	WrongPassword      // the code was right and is not spent; Cause says more
 	NoPassword         // nothing was typed but the code, which was right and is not spent
+	TooEarly           // a later step is spent, and forward_only; Until says how long yet
 )
 
 var kinds = [...]string{"none", "not enrolled", "unusable", "locked", "code wrong", "no code", "out of step",
-	"replayed", "password wrong", "no password"}
+	"replayed", "password wrong", "no password", "too early"}
 
 // String returns the kind in a few words that never change, for metrics.
 func (k Kind) String() string { return kinds[k] }
@@ -35,10 +36,14 @@ type Reason struct {
 	Ago      time.Duration // Replayed: since the step was spent; negative if unknown
 	By       string        // Replayed: the client that had it accepted
 	Offset   time.Duration // OutOfStep: positive if the device is ahead of the server
-	Until    time.Time     // Locked
+	Until    time.Time     // Locked, TooEarly
 	Failures int           // Locked: in a row
 	Digits   int           // NoCode: how many were looked for
-	Cause    string        // Unusable, WrongPassword
+	Cause    string        // Unusable, WrongPassword, WrongCode
+
+	// OutOfStep is the offset of a code that came with a WrongPassword; 0 if
+	// that code was right.
+	OutOfStep time.Duration
 }
 
 // String returns the reason as a log line has it, with its number.
@@ -50,16 +55,20 @@ func (r Reason) String() string {
 		return "enrolment unusable: " + r.Cause
 	case Locked:
 		return r.locked()
+	case WrongCode:
+		return "code wrong" + inBrackets(r.Cause)
 	case NoCode:
 		return fmt.Sprintf("no code of %d digits in what was typed", r.Digits)
 	case OutOfStep:
-		return "out of step: device is " + ahead(r.Offset)
+		return "out of step: device is " + Ahead(r.Offset)
 	case Replayed:
 		return r.replayed()
 	case WrongPassword:
-		return "password wrong, code right and not spent" + inBrackets(r.Cause)
+		return r.wrongPassword()
 	case NoPassword:
 		return "no password typed, code right and not spent"
+	case TooEarly:
+		return "older than the last code used, refused until " + r.Until.Format(time.DateTime) + " (forward_only)"
 	}
 	return r.Kind.String()
 }
@@ -71,6 +80,13 @@ func (r Reason) locked() string {
 	return fmt.Sprintf("locked until %s after %d failures in a row", r.Until.Format(time.TimeOnly), r.Failures)
 }
 
+func (r Reason) wrongPassword() string {
+	if r.OutOfStep != 0 {
+		return "password wrong" + inBrackets(r.Cause) + ", and out of step: device is " + Ahead(r.OutOfStep)
+	}
+	return "password wrong, code right and not spent" + inBrackets(r.Cause)
+}
+
 func (r Reason) replayed() string {
 	if r.Ago < 0 {
 		return "replayed (an old code)"
@@ -78,7 +94,8 @@ func (r Reason) replayed() string {
 	return fmt.Sprintf("replayed (%s ago, by %s)", words(r.Ago), r.By)
 }
 
-func ahead(offset time.Duration) string {
+// Ahead returns an offset in words: "7 min 30 s ahead", "12 s behind".
+func Ahead(offset time.Duration) string {
 	if offset < 0 {
 		return words(-offset) + " behind"
 	}

@@ -2,9 +2,10 @@ package verifier
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"lockstep/internal/opaque"
@@ -14,54 +15,34 @@ import (
 // failure.
 const repeatAge = time.Minute
 
-// wrongInputs remembers the wrong input seen last from each source of each
-// account. It holds hashes under a key of this process, and forgets them with
-// it; what is forgotten is counted twice, no more.
-type wrongInputs struct {
-	key  [32]byte
-	last recent[wrongInput]
-}
-
-type wrongInput struct {
-	sum  [32]byte
-	kind Kind // why it was wrong
-	at   time.Time
-}
-
-func (w *wrongInputs) init() {
-	rand.Read(w.key[:])
-	w.last = recent[wrongInput]{age: repeatAge, most: 100_000}
-}
-
 // repeated says whether r's input is the one that failed last from its source,
-// not longer than repeatAge ago, and why it failed.
-func (a attempt) repeated(r Request, now time.Time) (Kind, bool) {
-	last, ok := a.wrong.last.get(a.sourceID(r), now)
-	return last.kind, ok && now.Sub(last.at) < repeatAge && last.sum == a.wrong.sum(opaque.Text(a.account.Name), r.Kept, r.Typed)
+// less than repeatAge ago, and why it failed.
+func (a attempt) repeated(r Request, s State, now time.Time) (Kind, bool) {
+	last := s.source(r.Source)
+	again := last.Count > 0 && between(last.Last, now).Abs() < repeatAge && last.Input == a.input(r)
+	return last.Kind, again
 }
 
-func (a attempt) remember(r Request, kind Kind, now time.Time) {
-	a.wrong.last.put(a.sourceID(r), wrongInput{a.wrong.sum(opaque.Text(a.account.Name), r.Kept, r.Typed), kind, now}, now)
-}
-
-// restate changes why the input that r repeats was wrong: a code that was out of
-// step may have come to be right since, and the password has been refused. The
-// minute goes on.
-func (a attempt) restate(r Request, kind Kind, now time.Time) {
-	if last, ok := a.wrong.last.get(a.sourceID(r), now); ok {
-		last.kind = kind
-		a.wrong.last.put(a.sourceID(r), last, now)
+// restated returns s with another cause of the last failure from source.
+func (s State) restated(source string, kind Kind) State {
+	s.Sources = slices.Clone(s.Sources)
+	for i := range s.Sources {
+		if s.Sources[i].Source == sourceName(source) {
+			s.Sources[i].Kind = kind
+		}
 	}
+	return s
 }
 
-func (a attempt) sourceID(r Request) string {
-	return fmt.Sprintf("%d:%s%s", len(a.id), a.id, sourceName(r.Source))
-}
-
-func (w *wrongInputs) sum(parts ...opaque.Bytes) [32]byte {
-	mac := hmac.New(sha256.New, w.key[:])
-	for _, part := range parts {
-		fmt.Fprintf(mac, "%d:%s", part.Len(), part.Reveal())
+// input returns 16 bits that tell what was typed from other input. They are
+// kept, so that a retry counts once at all servers. Under the TOTP key, and so
+// short, they help nobody who guesses at a password, not even with that key.
+func (a attempt) input(r Request) uint16 {
+	mac := hmac.New(sha256.New, a.account.Key.Bytes.Reveal())
+	mac.Write([]byte("lockstep wrong input\x00"))
+	for _, part := range []opaque.Bytes{opaque.Text(a.account.Name), r.Kept, r.Typed} {
+		fmt.Fprintf(mac, "%d:", part.Len())
+		mac.Write(part.Reveal())
 	}
-	return [32]byte(mac.Sum(nil))
+	return binary.BigEndian.Uint16(mac.Sum(nil))
 }

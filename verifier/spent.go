@@ -1,39 +1,64 @@
 package verifier
 
 import (
-	"cmp"
+	"math"
 	"slices"
 	"time"
 )
 
-// maxSpent bounds the memory of spent steps. At one login a minute it reaches
-// back an hour, far beyond any step that could still be accepted.
-const maxSpent = 64
+const (
+	keptSpent  = 256            // spent steps that are kept in any case
+	keptFor    = 25 * time.Hour // those younger are kept even if they are more: they can be reached by resynchronization
+	maxSpent   = 12_000         // more than there are in keptFor, of the shortest period
+	keptRecent = 16             // spent steps whose details are kept
+)
 
-// find returns the record of step and whether the step is spent. What fell off
-// the old end has no record of its own.
-func (s State) find(step int64) (Spent, bool) {
-	i, ok := slices.BinarySearchFunc(s.Spent, step, compareStep)
-	if ok {
-		return s.Spent[i], true
-	}
-	return Spent{Step: step}, s.Floor != 0 && step <= s.Floor
+// spent says whether step is.
+func (s State) spent(step int64) bool {
+	_, is := slices.BinarySearch(s.Spent, step)
+	return is || s.Floor != 0 && step <= s.Floor
 }
 
-func compareStep(s Spent, step int64) int { return cmp.Compare(s.Step, step) }
+// details returns when and by whom a spent step was spent, as far as that is
+// known.
+func (s State) details(step int64) Spent {
+	for _, recent := range s.Recent {
+		if recent.Step == step {
+			return recent
+		}
+	}
+	return Spent{Step: step}
+}
 
 // spend returns s with n spent. Spent steps are a set and not a high-water mark:
 // RFC 6238, section 5.2, asks for one-time use and not for monotony, and a mark
 // that a fast clock left in the future would refuse everything until time has
 // caught up. What falls off the old end counts as spent.
-func (s State) spend(n Spent) State {
-	i, _ := slices.BinarySearchFunc(s.Spent, n.Step, compareStep)
-	s.Spent = slices.Insert(slices.Clone(s.Spent), i, n)
-	if over := len(s.Spent) - maxSpent; over > 0 {
-		s.Floor = s.Spent[over-1].Step
+func (s State) spend(k Key, n Spent) State {
+	i, is := slices.BinarySearch(s.Spent, n.Step)
+	if is {
+		return s
+	}
+	s.Spent = slices.Insert(slices.Clone(s.Spent), i, n.Step)
+	s.Recent = append([]Spent{n}, s.Recent[:min(len(s.Recent), keptRecent-1)]...)
+	over := len(s.Spent) - keptSpent
+	young, _ := slices.BinarySearch(s.Spent, k.Step(n.At.Add(-keptFor)))
+	if over = max(min(over, young), len(s.Spent)-maxSpent); over > 0 {
+		s.Floor = s.Spent[over-1]
 		s.Spent = s.Spent[over:]
 	}
 	return s
+}
+
+// mark returns the last step that counts as spent.
+func (s State) mark() int64 {
+	switch {
+	case len(s.Spent) > 0:
+		return s.Spent[len(s.Spent)-1]
+	case s.Floor != 0:
+		return s.Floor
+	}
+	return math.MinInt64
 }
 
 // stamp is t as the store keeps it.

@@ -60,10 +60,10 @@ func cutPrefix(b []byte, c byte) []byte {
 	return b
 }
 
-func codes(all []split) [][]byte {
-	list := make([][]byte, len(all))
+func codes(all []split) []uint32 {
+	list := make([]uint32, len(all))
 	for i, s := range all {
-		list[i] = s.code
+		list[i] = number(s.code)
 	}
 	return list
 }

@@ -6,18 +6,25 @@ import (
 	"time"
 )
 
-// State is what is kept of one key between logins: the steps spent and the
-// failures of whoever has it. All of it changes in one compare-and-swap, so
-// that a step is never spent without the failures being reset, or the other way
-// round. The zero State is that of a key that has never been seen.
+// State is what is kept of one key between logins: the steps spent, the clock
+// of the device, and the failures of whoever has it. All of it changes in one
+// compare-and-swap, so that a step is never spent without the failures being
+// reset, or the other way round. The zero State is that of a key that has never
+// been seen.
 //
 // It is kept by the key and not by the entry in the directory, because a code
 // belongs to its key: a rename, an entry made anew, or a second account with
 // the same key must not make a spent code good again. A new key starts with no
 // failures.
 type State struct {
-	Floor    int64            // this step and all before it count as spent; 0 for none
-	Spent    []Spent          // above Floor, ascending by step, no step twice
+	Floor  int64   // this step and all before it count as spent; 0 for none
+	Spent  []int64 // above Floor, ascending, no step twice
+	Recent []Spent // details of the steps spent last, the latest first
+
+	Clock  Clock // of the device
+	Former Clock // the one before the device was set the last time
+	Far    Far   // the code out of step that was seen last
+
 	Failures uint32           // in a row, from all sources
 	Sources  []SourceFailures // the ones seen last first
 }
@@ -29,11 +36,24 @@ type Spent struct {
 	By   string    // the client that asked, for the reason of a later refusal
 }
 
+// Far remembers a code that was out of step, with every step that it fits. It
+// lets nobody in; a later code of the same clock may. The zero Far is none.
+type Far struct {
+	At     time.Time // whole milliseconds, UTC
+	Source string    // where it was typed
+	Steps  []int64   // ascending, no step twice
+}
+
 // SourceFailures counts the failures in a row from one source.
 type SourceFailures struct {
 	Source string
 	Count  uint32
 	Last   time.Time // whole milliseconds, UTC
+
+	// Input tells what was typed then from other input, with a chance of error
+	// of 1 in 65,536; Kind is why it was wrong.
+	Input uint16
+	Kind  Kind
 }
 
 // Version tells one stored State from the next. Only stores look inside; 0

@@ -59,12 +59,13 @@ func (s *State) source(name string) SourceFailures {
 	return SourceFailures{Source: name}
 }
 
-// failed returns s with one more failure from source.
-func (s State) failed(source string, now time.Time) State {
-	f := s.source(source)
-	f.Count++
-	f.Last = stamp(now)
-	s.forgive(source)
+// failed returns s with one more failure, f but for its count.
+func (s State) failed(f SourceFailures) State {
+	f.Count = s.source(f.Source).Count
+	if f.Count < math.MaxUint32 {
+		f.Count++
+	}
+	s.forgive(f.Source)
 	s.Sources = append([]SourceFailures{f}, s.Sources[:min(len(s.Sources), maxSources-1)]...)
 	if s.Failures < math.MaxUint32 {
 		s.Failures++
@@ -77,16 +78,4 @@ func (s State) failed(source string, now time.Time) State {
 func (s *State) forgive(source string) {
 	name := sourceName(source)
 	s.Sources = slices.DeleteFunc(slices.Clone(s.Sources), func(f SourceFailures) bool { return f.Source == name })
-}
-
-// Chance returns the most that somebody who knows the password, but has no
-// device, can make of maxFailures guesses at codes of so many digits before the
-// account locks for good. One guess can hold two codes, one at either end, and
-// may be sent again for repeatAge without being counted again, while further
-// steps come to be right.
-func Chance(maxFailures, digits int) float64 {
-	const period = 30 * time.Second
-	steps := len(candidates(Key{Period: period}, time.Unix(1<<30, 0))) + int(repeatAge/period)
-	right := 2 * float64(steps) / math.Pow10(digits)
-	return -math.Expm1(float64(maxFailures) * math.Log1p(-right))
 }

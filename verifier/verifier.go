@@ -15,9 +15,57 @@
 //     nor try passwords; a wrong password does not spend the code.
 //   - Every decision is yes, no with a reason, or an error. An error means that
 //     nobody could tell. It is never Accepted and never counted.
+//   - A right code is not stranded by a clock, the device's or the server's,
+//     wherever it was set to and however often: one login, or two within five
+//     minutes if the device was set by more than a minute or two, and everything
+//     is as it was.
 //   - Whether a name is enrolled cannot be told from the outcome: unknown names
 //     go the same way with a key that nobody has. Their failures are remembered
 //     for ten minutes at least, and those of 10,000 names at a time.
+//
+// # Clocks
+//
+// A code is that of one step s of the device's clock, from sP to (s+1)P, where P
+// is the period (RFC 6238, section 4.2). It reaches the server at t, at most D =
+// 47 s after the person has read it. So when it was read, between t-D and t, the
+// device's clock was between sP and (s+1)P, and its offset θ, by which it is
+// ahead of the server's, is known to lie in
+//
+//	sP - t  ≤  θ  ≤  (s+1)P - t + D
+//
+// which is P+D wide. Until the next login, a time Δ later, θ drifts at a rate ρ,
+// at most 60 ppm either way. So then it lies in
+//
+//	[low + ρlow Δ, high + ρhigh Δ]
+//
+// and in what the next code says, and both together are less than either: after
+// some logins there are seconds left. Where θ was when learning began and where
+// it is now bound ρ,
+//
+//	(low now - high then) / Δ  ≤  ρ  ≤  (high now - low then) / Δ
+//
+// and ρ in turn what θ can have been then. None of that excludes the truth as long
+// as the device keeps to the 60 ppm and the person to D. If nothing is left, one
+// of them has not, mostly because the device was set, and learning starts again.
+//
+// The codes that let somebody in at t are those of the steps that such a device
+// can have shown between t-D and t,
+//
+//	⌊(t - D + low) / P⌋ … ⌊(t + high) / P⌋
+//
+// and those of T and T-1 by the server's own clock, because a device that is set
+// is set right mostly; less the spent ones, a set and not a mark. That makes two
+// centres. For a week there is a third, where the device was before it was set
+// the last time. D is a compromise: a longer one refuses fewer people who
+// type slowly, and lets more codes in.
+//
+// A code that is further off, but within a day, lets nobody in alone. It is
+// remembered for five minutes with every step that it fits, and completed by a
+// later code whose interval for θ has something in common with its own (RFC 6238,
+// section 6). Nothing is learned from ordinary logins while the server's own
+// clock is not known to be right, nor for an hour after many devices have
+// seemed to move together; what two codes have shown always counts, since whoever
+// typed them could not get in otherwise.
 //
 // Everything in a [Request] is hostile. What the Directory and the Store return
 // is trusted.
@@ -27,6 +75,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -83,9 +132,9 @@ type Request struct {
 	Client string       // who asks, for reasons: "replayed (40 s ago, by vpn2)"
 	Source string       // where the person is, for the throttle
 
-	// Answering is set when Typed answers an earlier Challenged; Kept is what
-	// was typed then, and Asked the Decision's. Both have to come back unaltered
-	// from where the person cannot change them.
+	// Answering is set when Typed answers an earlier Challenged; Kept is that
+	// Decision's Keep, and Asked its Asked. Both have to come back unaltered from
+	// where the person cannot change them.
 	Answering bool
 	Kept      opaque.Bytes
 	Asked     time.Time
@@ -101,16 +150,26 @@ type Outcome int
 const (
 	Refused    Outcome = iota
 	Accepted           // the code is spent
-	Challenged         // ask for the code; what was typed is the password, perhaps
+	Challenged         // ask for a code
 )
 
 // Decision is the answer to a [Request].
 type Decision struct {
 	Outcome Outcome
-	Account string        // canonical name; empty if there is no such account
-	Reason  Reason        // why not Accepted
-	Asked   time.Time     // Challenged: belongs into the Request with the answer
-	Offset  time.Duration // Accepted: how far the device's step is from the server's
+	Account string // canonical name; empty if there is no such account
+	Reason  Reason // why not Accepted
+
+	// Of Challenged. NextCode is set where the code was right but out of step,
+	// and the next one that the device shows completes the resynchronization; the
+	// password is right then. Keep and Asked belong into the Request with the
+	// answer.
+	NextCode bool
+	Keep     opaque.Bytes
+	Asked    time.Time
+
+	// Of Accepted.
+	Offset         time.Duration // how far the device's clock is ahead of the server's, about
+	Resynchronized bool          // by two codes
 }
 
 // Verifier decides. [New] makes one. It is safe for concurrent use.
@@ -119,18 +178,23 @@ type Verifier struct {
 	store Store
 	now   func() time.Time
 
-	most   atomic.Int64 // failures in a row
-	locks  locks
-	wrong  wrongInputs
-	decoys decoys
-	decoy  Key // of unknown names
+	most        atomic.Int64 // failures in a row
+	forwardOnly atomic.Bool
+	trusted     atomic.Pointer[func() bool] // the server's clock; nil for always
+
+	locks    locks
+	searches chan struct{} // holds one value for each search that takes long
+	together together
+	decoys   decoys
+	decoy    Key // of unknown names
 }
 
 // New returns a Verifier that asks d and s.
 func New(d Directory, s Store, now func() time.Time) *Verifier {
 	v := &Verifier{dir: d, store: s, now: now}
 	v.SetMaxFailures(DefaultMaxFailures)
-	v.wrong.init()
+	// Right logins must find a processor, however many wrong codes there are.
+	v.searches = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	v.decoys.init(s, now)
 	key := make([]byte, 20)
 	rand.Read(key)
@@ -186,3 +250,30 @@ func disguise(d Decision, refusal AccountError) Decision {
 func (v *Verifier) SetMaxFailures(n int) { v.most.Store(int64(n)) }
 
 func (v *Verifier) maxFailures() int { return int(v.most.Load()) }
+
+// SetForwardOnly sets whether a code is refused, though it was never used, once
+// a later one of its key was. Without it that is false. It may be called at any
+// time.
+func (v *Verifier) SetForwardOnly(yes bool) { v.forwardOnly.Store(yes) }
+
+// SetTrusted gives the Verifier a function that says whether this server's clock
+// is known to be right. While it is not, nothing is learned from ordinary
+// logins. The function is called often and must be quick.
+func (v *Verifier) SetTrusted(f func() bool) { v.trusted.Store(&f) }
+
+// maxAlarm is how long an alarm keeps devices' clocks from being learned. By then
+// the server has been put right, or it was put right in the first place.
+const maxAlarm = time.Hour
+
+// learning says whether devices' clocks may be learned now.
+func (v *Verifier) learning(now time.Time) bool {
+	if f := v.trusted.Load(); f != nil && !(*f)() {
+		return false
+	}
+	alarm, on := v.together.alarm(now)
+	return !on || now.Sub(alarm.Since) > maxAlarm
+}
+
+// Alarm returns whether the devices of many users seem to have moved together,
+// which means that it was this server's clock.
+func (v *Verifier) Alarm() (Alarm, bool) { return v.together.alarm(v.now()) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -130,10 +131,10 @@ func TestEveryParameter(t *testing.T) {
 			for _, period := range []time.Duration{30 * time.Second, 60 * time.Second} {
 				w := newWorld(t)
 				w.dir.account.Key = Key{testKey.Bytes, algorithm, digits, period}
-				w.must("secret"+w.code(-2), Refused, OutOfStep)
+				w.must("secret"+w.code(-4), Refused, OutOfStep)
 				w.must("secret"+w.code(0), Accepted, None)
-				w.must("secret"+w.code(-1), Accepted, None)
 				w.must("secret"+w.code(1), Accepted, None)
+				w.must("secret"+w.code(-1), Accepted, None)
 				w.must("secret"+w.code(1), Refused, Replayed)
 				w.now = w.now.Add(period)
 				w.must("secret"+w.code(0), Refused, Replayed)
@@ -292,7 +293,7 @@ func TestErrorsDecideNothing(t *testing.T) {
 			w := newWorld(t)
 			typed := strings.ReplaceAll(tt.typed, "CODE", w.code(0))
 			tt.brk(w)
-			if d, err := w.login(typed); !errors.Is(err, broken) || d != (Decision{}) {
+			if d, err := w.login(typed); !errors.Is(err, broken) || !reflect.DeepEqual(d, Decision{}) {
 				t.Errorf("Verify = %+v, %v; want no decision and the error", d, err)
 			}
 			w.dir.err, w.dir.lookupErr, w.mem.err, w.mem.before = nil, nil, nil, nil
@@ -429,20 +430,6 @@ func TestUnusableEnrolmentIsRefused(t *testing.T) {
 		d := w.must("secret123456", Refused, Unusable)
 		if d.Reason.Cause == "" {
 			t.Errorf("%v: no cause", k)
-		}
-	}
-}
-
-func TestConfirm(t *testing.T) {
-	w := newWorld(t)
-	for _, tt := range []struct {
-		code string
-		want string
-	}{
-		{w.code(0), ""}, {w.code(-1), ""}, {w.code(4), "out of step: device is 2 min 0 s ahead"}, {"000000", "code wrong"}, {"", "no code of 6 digits in what was typed"},
-	} {
-		if got, err := Confirm(testKey, opaque.Text(tt.code), w.now); err != nil || got.String() != tt.want {
-			t.Errorf("Confirm(%q) = %q, %v; want %q", tt.code, got, err, tt.want)
 		}
 	}
 }

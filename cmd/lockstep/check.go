@@ -20,12 +20,16 @@ func (a *app) check(args []string) error {
 	return nil
 }
 
-// strength prints what guessing gets somebody who knows a password. A login of
-// the owner starts the count anew, so the chance is per login of the owner.
+// strength prints what guessing gets somebody who knows a password.
 func (a *app) strength(maxFailures int) {
-	chance := verifier.Chance(maxFailures, 6)
-	fmt.Fprintf(a.out, "Somebody who knows a password and guesses codes gets in with a chance of at most 1 in %.0f\n"+
-		"(6 digits; 8 digits: 1 in %.0f) before the account locks after %d failures in a row.\n"+
-		"Each login of its owner starts that count anew.\n",
-		math.Round(1/chance), math.Round(1/verifier.Chance(maxFailures, 8)), maxFailures)
+	six, eight := verifier.OddsOf(maxFailures, 6), verifier.OddsOf(maxFailures, 8)
+	fmt.Fprintf(a.out, "Somebody who knows a password and guesses codes, from any number of places, gets in with a\n"+
+		"chance of about 1 in %.0f (8 digits: 1 in %.0f) before the account locks after %d failures in a row,\n"+
+		"and of %.2g %% (8 digits: %.2g %%) within a year, if nobody looks at the log and the owner logs in\n"+
+		"%d times a day, which starts the count anew each time.\n",
+		math.Round(1/six.Lock), math.Round(1/eight.Lock), maxFailures, 100*six.Year, 100*eight.Year, verifier.OwnerLogins)
+	if maxFailures > 20 {
+		fmt.Fprintf(a.out, "With verifier.max_failures = 20 that would be %.2g %% (8 digits: %.2g %%) a year.\n",
+			100*verifier.OddsOf(20, 6).Year, 100*verifier.OddsOf(20, 8).Year)
+	}
 }

@@ -60,6 +60,12 @@ func TestEnrollAndLogIn(t *testing.T) {
 // enrollByHand does what a person does: reads the key and types a code.
 func enrollByHand(t *testing.T, s *site, options ...string) verifier.Key {
 	t.Helper()
+	return enrollByHandWith(t, s, func(u user) string { return u.code(0) }, options...)
+}
+
+// enrollByHandWith is enrollByHand with another code than that of now.
+func enrollByHandWith(t *testing.T, s *site, code func(user) string, options ...string) verifier.Key {
+	t.Helper()
 	cmd := program(append(append([]string{"user", "enroll", "-config", filepath.Join(s.dir, "lockstep.toml")}, options...), "alice")...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -80,7 +86,7 @@ func enrollByHand(t *testing.T, s *site, options ...string) verifier.Key {
 		return found && whole
 	})
 	u := user{key: key}
-	fmt.Fprintln(stdin, u.code(0))
+	fmt.Fprintln(stdin, code(u))
 	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "alice: enrolled\n") {
 		t.Fatalf("enroll: %v\n%s", err, out)
 	}

@@ -143,7 +143,7 @@ func (d *demonstration) config(addr netip.AddrPort) *config.Config {
 				RequireMessageAuthenticator: true, Factors: "password+code", Challenge: true, RejectDelay: time.Second,
 			}},
 		},
-		Verifier: config.Verifier{MaxFailures: verifier.DefaultMaxFailures},
+		Verifier: config.Verifier{MaxFailures: verifier.DefaultMaxFailures, TrustClock: true},
 	}
 }
 

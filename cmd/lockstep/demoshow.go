@@ -44,13 +44,17 @@ or with FreeRADIUS's client (this code is good until %s):
 func (d *demonstration) showAll(ctx context.Context) bool {
 	fmt.Fprintln(d.out, "Now bob logs in:")
 	d.settle(ctx)
-	held := d.challenge(ctx)
+	held := d.ask(ctx, "password alone; the server asks", d.bob.password, d.bob.code(-1))
 	code := d.bob.code(0)
 	held = d.show(ctx, "password and code", d.bob.password+code, layeh.CodeAccessAccept, "") && held
 	held = d.show(ctx, "the same code again", d.bob.password+code, layeh.CodeAccessReject, "replayed") && held
 	code = d.bob.code(1)
 	held = d.show(ctx, "a new code with a wrong password", "wrong"+code, layeh.CodeAccessReject, "code right and not spent") && held
-	return d.show(ctx, "that code with the right password", d.bob.password+code, layeh.CodeAccessAccept, "") && held
+	held = d.show(ctx, "that code with the right password", d.bob.password+code, layeh.CodeAccessAccept, "") && held
+	fmt.Fprintln(d.out, "And now bob's device is 9 min fast:")
+	held = d.ask(ctx, "password and code; the server asks", d.bob.password+d.bob.code(18), d.bob.code(19)) && held
+	code = d.bob.code(20)
+	return d.show(ctx, "password and code, at the next login", d.bob.password+code, layeh.CodeAccessAccept, "") && held
 }
 
 // settle waits for the next step if this one is about to end: the code before
@@ -66,15 +70,17 @@ func (d *demonstration) settle(ctx context.Context) {
 	}
 }
 
-// challenge types the password, and the code when asked for it.
-func (d *demonstration) challenge(ctx context.Context) bool {
-	first, err := d.exchange(ctx, d.bob.password, nil)
+// ask types something that the server answers with a challenge, and then what
+// it asks for.
+func (d *demonstration) ask(ctx context.Context, what, typed, code string) bool {
+	first, err := d.exchange(ctx, typed, nil)
 	if err != nil || first.Code != layeh.CodeAccessChallenge {
-		return d.told("password alone", first, err, false)
+		return d.told(what, first, err, false)
 	}
-	d.told(fmt.Sprintf("password alone; the server asks %q", strings.TrimSpace(first.ReplyMessage)), first, nil, true)
-	second, err := d.exchange(ctx, d.bob.code(-1), first.State)
-	return d.told("the code", second, err, err == nil && second.Code == layeh.CodeAccessAccept)
+	d.told(what, first, nil, true)
+	fmt.Fprintf(d.out, "         %q\n", strings.TrimSpace(first.ReplyMessage))
+	second, err := d.exchange(ctx, code, first.State)
+	return d.told("that code", second, err, err == nil && second.Code == layeh.CodeAccessAccept)
 }
 
 // show sends typed and prints whether the answer, and its reason in the log,

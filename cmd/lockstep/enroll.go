@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -21,9 +20,6 @@ import (
 	"lockstep/ldapsync"
 	"lockstep/verifier"
 )
-
-// confirmTries is how often a code may be typed before enrolment is given up.
-const confirmTries = 3
 
 // enrolment is what the command line of "user enroll" asks for.
 type enrolment struct {
@@ -57,7 +53,12 @@ func (a *app) enroll(args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.enrollIn(dir, fs.Arg(0), key, e, options)
+	c, err := a.enrollIn(dir, fs.Arg(0), key, e, options)
+	if err != nil {
+		return err
+	}
+	a.seed(cfg.Admin.Socket, key, c)
+	return nil
 }
 
 func (e *enrolment) define(fs *flag.FlagSet) {
@@ -99,27 +100,29 @@ func (a *app) bindOptions(e enrolment) (ldapsync.EnrollOptions, error) {
 
 // enrollIn shows the key, has it confirmed, and writes it, in that order: a key
 // that did not reach the device must not lock its owner out.
-func (a *app) enrollIn(dir *ldapsync.Directory, name string, key verifier.Key, e enrolment, o ldapsync.EnrollOptions) error {
+func (a *app) enrollIn(dir *ldapsync.Directory, name string, key verifier.Key, e enrolment, o ldapsync.EnrollOptions) (confirmation, error) {
 	ctx := context.Background()
 	record := ldapsync.Enrolment{Key: key.Bytes, Algorithm: string(key.Algorithm), Digits: key.Digits, Period: key.Period}
 	check := o
 	check.DryRun = true
 	if err := dir.Enroll(ctx, name, record, check); err != nil {
-		return enrollFailure(name, err)
+		return confirmation{}, enrollFailure(name, err)
 	}
 	if err := a.present(name, key, e.issuer); err != nil {
-		return err
+		return confirmation{}, err
 	}
+	var c confirmation
 	if !e.unconfirmed {
-		if err := a.confirm(key); err != nil {
-			return err
+		var err error
+		if c, err = a.confirm(key); err != nil {
+			return confirmation{}, err
 		}
 	}
 	if err := dir.Enroll(ctx, name, record, o); err != nil {
-		return enrollFailure(name, err)
+		return confirmation{}, enrollFailure(name, err)
 	}
 	fmt.Fprintf(a.out, "%s: enrolled\n", name)
-	return nil
+	return c, nil
 }
 
 func enrollFailure(name string, err error) error {
@@ -176,27 +179,4 @@ func grouped(s string) string {
 		groups, s = append(groups, s[:4]), s[4:]
 	}
 	return strings.Join(append(groups, s), " ")
-}
-
-// confirm asks for a code until one is right.
-func (a *app) confirm(key verifier.Key) error {
-	for range confirmTries {
-		code, err := a.ask("Code: ", true)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		reason, err := verifier.Confirm(key, code, time.Now())
-		if err != nil {
-			return err
-		}
-		if reason.Kind == verifier.None {
-			return nil
-		}
-		fmt.Fprintf(a.err, "lockstep: %s\n", reason)
-	}
-	return &failure{status: statusNo, err: errors.New("no right code; nothing was written"),
-		hint: "if the device shows other codes, compare its clock with this machine's"}
 }

@@ -48,7 +48,8 @@ const help = `Usage:
     lockstep check  [-config FILE]
     lockstep demo   [-once]
     lockstep login  [-server ADDR] [-secret-file FILE] USER
-    lockstep user   enroll|show|list|unlock [OPTION ...] [USER]
+    lockstep user   enroll|show|explain|resync|list|unlock [OPTION ...] [USER]
+    lockstep doctor [-config FILE] [-json]
     lockstep version
 
 Commands:
@@ -57,7 +58,10 @@ Commands:
              it is, and exit.
     demo     Try it without installing anything.
     login    Ask a RADIUS server as an appliance would, challenges included.
-    user     Enroll people, see how they stand, unlock them.
+    user     Enroll people, see how they stand, say why a code is refused, put
+             the clock of a device right, unlock.
+    doctor   Say what is wrong with clocks, directory, store and clients, and
+             what to do about it.
 
 "lockstep COMMAND -help" says more. FILE is /etc/lockstep/lockstep.toml unless
 -config names another. Passwords, codes and secrets are read from the terminal,
@@ -78,7 +82,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		return statusUsage
 	}
 	commands := map[string]func([]string) error{
-		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "version": a.version,
+		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "version": a.version,
 		"help": a.help, "-h": a.help, "-help": a.help, "--help": a.help, "-version": a.version, "--version": a.version,
 	}
 	command, ok := commands[args[0]]

@@ -8,33 +8,41 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"lockstep/admin"
+	"lockstep/config"
 )
 
 const userHelp = `Usage:
-    lockstep user enroll [-config FILE] [OPTION ...] USER
-    lockstep user show   [-config FILE] [-json] USER
-    lockstep user list   [-config FILE] [-json]
-    lockstep user unlock [-config FILE] USER
+    lockstep user enroll  [-config FILE] [OPTION ...] USER
+    lockstep user show    [-config FILE] [-json] USER
+    lockstep user explain [-config FILE] [-json] USER
+    lockstep user resync  [-config FILE] [-reset] USER
+    lockstep user list    [-config FILE] [-json]
+    lockstep user unlock  [-config FILE] USER
 
     enroll   Make a key for USER, show it as a QR code, and write it to the directory once
              a code has shown that it has arrived.
-    show     How USER stands: key, failures, last login.
+    show     How USER stands: key, failures, the clock of the device, the last logins, and
+             what to do.
+    explain  Ask for a code of USER and say what it is: right now, spent, from a clock that
+             is ahead or slow, or none of theirs. Nothing is spent by that.
+    resync   Ask for two codes in a row and learn from them where the clock of the device
+             is. -reset forgets what was learned.
     list     All enrolled users, a line each.
     unlock   Forget the failures of USER.
 
-show, list and unlock ask the running server through its admin socket.
-"lockstep user enroll -help" lists the options.
+All but enroll ask the running server through its admin socket. Codes are read from the
+terminal or from standard input. explain exits with 0 if the code would let USER in now,
+together with the password. "lockstep user enroll -help" lists the options.
 `
 
 func (a *app) user(args []string) error {
 	if len(args) == 0 {
-		return usagef("user: want enroll, show, list or unlock")
+		return usagef("user: want enroll, show, explain, resync, list or unlock")
 	}
 	commands := map[string]func([]string) error{
-		"enroll": a.enroll, "show": a.show, "list": a.list, "unlock": a.unlock,
+		"enroll": a.enroll, "show": a.show, "explain": a.explain, "resync": a.resync, "list": a.list, "unlock": a.unlock,
 	}
 	if command, ok := commands[args[0]]; ok {
 		return command(args[1:])
@@ -43,28 +51,7 @@ func (a *app) user(args []string) error {
 		fmt.Fprint(a.out, userHelp)
 		return nil
 	}
-	return usagef("user: no command %q; want enroll, show, list or unlock", args[0])
-}
-
-func (a *app) show(args []string) error {
-	fs := a.flags("user show", "user show [-config FILE] [-json] USER\n")
-	asJSON := fs.Bool("json", false, "print JSON")
-	c, err := a.adminClient(fs, args, 1)
-	if err != nil {
-		return err
-	}
-	u, err := c.Show(context.Background(), fs.Arg(0))
-	if err != nil {
-		return notEnrolled(err)
-	}
-	if *asJSON {
-		return a.printJSON(u)
-	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	for _, row := range rows(u) {
-		fmt.Fprintf(w, "%s\t%s\n", row[0], printable(row[1]))
-	}
-	return w.Flush()
+	return usagef("user: no command %q; want enroll, show, explain, resync, list or unlock", args[0])
 }
 
 func (a *app) list(args []string) error {
@@ -109,10 +96,37 @@ func (a *app) adminClient(fs *flag.FlagSet, args []string, want int) (*admin.Cli
 	if err != nil {
 		return nil, err
 	}
+	return clientOf(cfg, path)
+}
+
+func clientOf(cfg *config.Config, path string) (*admin.Client, error) {
 	if cfg.Admin.Socket == "" {
 		return nil, usagef("%s: admin.socket is empty, so the running server cannot be asked", path)
 	}
 	return admin.NewClient(cfg.Admin.Socket), nil
+}
+
+// clientForCodes is adminClient for a command that asks for codes of a user. A
+// code among the arguments is refused, and not quoted.
+func (a *app) clientForCodes(fs *flag.FlagSet, args []string) (*admin.Client, error) {
+	c, err := a.adminClient(fs, args, 1)
+	if fs.NArg() > 1 {
+		return nil, &failure{status: statusUsage, err: fmt.Errorf("%s: want the name of a user and nothing after it", fs.Name()),
+			hint: "leave codes out of the command line, where others can see them: they are asked for"}
+	}
+	return c, err
+}
+
+// usable checks the user before anybody has to read out a code.
+func usable(c *admin.Client, name string) error {
+	u, err := c.Show(context.Background(), name)
+	if err != nil {
+		return notEnrolled(err)
+	}
+	if u.Problem != "" {
+		return &failure{status: statusNo, err: fmt.Errorf("%s: %s", u.Name, u.Problem), hint: whatToDo(u)[0]}
+	}
+	return nil
 }
 
 // notEnrolled turns "no such user" into a plain no.
@@ -123,20 +137,6 @@ func notEnrolled(err error) error {
 	return err
 }
 
-func rows(u admin.User) [][2]string {
-	all := [][2]string{{"user", u.Name}}
-	if u.Problem != "" {
-		return append(all, [2]string{"problem", u.Problem})
-	}
-	return append(all,
-		[2]string{"entry", u.DN},
-		[2]string{"codes", fmt.Sprintf("%s, %d digits, each for %d s", u.Algorithm, u.Digits, u.Period)},
-		[2]string{"state", standing(u)},
-		[2]string{"failures", fmt.Sprintf("%d in a row", u.Failures)},
-		[2]string{"last login", lastLogin(u)},
-	)
-}
-
 func standing(u admin.User) string {
 	switch {
 	case u.Problem != "":
@@ -144,7 +144,7 @@ func standing(u admin.User) string {
 	case u.Locked:
 		return fmt.Sprintf("locked after %d failures in a row; \"lockstep user unlock\" lifts it", u.Failures)
 	case u.LockedUntil != nil:
-		return "some source has to wait until " + u.LockedUntil.Local().Format(time.DateTime)
+		return "some source has to wait until " + local(*u.LockedUntil)
 	}
 	return "active"
 }
@@ -153,7 +153,7 @@ func lastLogin(u admin.User) string {
 	if u.LastLogin == nil {
 		return "never"
 	}
-	return fmt.Sprintf("%s, by %s", u.LastLogin.Local().Format(time.DateTime), u.LastClient)
+	return fmt.Sprintf("%s, by %s", local(*u.LastLogin), u.LastClient)
 }
 
 func (a *app) printJSON(v any) error {

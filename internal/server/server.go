@@ -25,6 +25,7 @@ import (
 	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/opaque"
+	"lockstep/internal/sysclock"
 	"lockstep/ldapsync"
 	"lockstep/radiusd"
 	"lockstep/store"
@@ -43,6 +44,8 @@ type Server struct {
 	verifier *verifier.Verifier
 	radius   *radiusd.Server
 	admin    *http.Server
+	clock    *sysclock.Watch
+	alarms   *alarms
 	sockets  []net.PacketConn
 
 	adminSocket net.Listener // nil for none
@@ -51,7 +54,8 @@ type Server struct {
 	mu     sync.Mutex // guards closed, and is held while Reload adds to wait
 	closed bool
 
-	storeErr atomic.Pointer[error] // of the last look at the store; nil if it was well
+	clients  atomic.Pointer[[]config.Client] // in use
+	storeErr atomic.Pointer[error]           // of the last look at the store; nil if it was well
 	wait     sync.WaitGroup
 }
 
@@ -82,7 +86,10 @@ func (s *Server) start(now func() time.Time) error {
 	s.store = db
 	s.dir = &directory{log: s.log}
 	s.verifier = verifier.New(s.dir, s.store, now)
-	s.verifier.SetMaxFailures(s.cfg.Verifier.MaxFailures)
+	s.clock = &sysclock.Watch{Trust: s.cfg.Verifier.TrustClock, Log: s.log}
+	s.alarms = &alarms{log: s.log}
+	s.verifier.SetTrusted(s.clock.Trusted)
+	s.tune(s.cfg)
 
 	key := make([]byte, 32)
 	rand.Read(key)
@@ -106,9 +113,17 @@ func (s *Server) start(now func() time.Time) error {
 		return err
 	}
 	s.dir.begin(s.ctx, &s.wait, next)
-	s.wait.Go(s.watchStore)
+	s.wait.Go(func() { s.clock.Run(s.ctx) })
+	s.wait.Go(s.watch)
 	s.serve(auth, acct)
 	return nil
+}
+
+// tune sets what can change while the server runs.
+func (s *Server) tune(c *config.Config) {
+	s.verifier.SetMaxFailures(c.Verifier.MaxFailures)
+	s.verifier.SetForwardOnly(c.Verifier.ForwardOnly)
+	s.clients.Store(&c.Radius.Clients)
 }
 
 // serve begins to answer, when all there is to open is open.
@@ -146,7 +161,7 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 }
 
 func (s *Server) openAdmin() (err error) {
-	s.admin = admin.NewServer(users{s.verifier, s.dir}, s.log)
+	s.admin = admin.NewServer(users{s.verifier, s.dir, s.doctor}, s.log)
 	if s.cfg.Admin.Socket != "" {
 		s.adminSocket, err = admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
 	}
@@ -174,9 +189,9 @@ func (s *Server) ready() error {
 	return s.dir.healthy()
 }
 
-// watchStore asks the store every second whether it can be written to: it may
-// have to try, and a disk can take its time.
-func (s *Server) watchStore() {
+// watch asks every second whether the store can be written to, which it may have
+// to try, while a disk can take its time; and whether devices move together.
+func (s *Server) watch() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -190,6 +205,8 @@ func (s *Server) watchStore() {
 		} else {
 			s.storeErr.Store(nil)
 		}
+		alarm, on := s.verifier.Alarm()
+		s.alarms.look(alarm, on, time.Now())
 	}
 }
 
@@ -234,7 +251,7 @@ func (s *Server) Reload(cfg *config.Config) error {
 		if err := s.radius.SetClients(list); err != nil {
 			s.log.Error("clients are not taken, the old ones go on", "err", err)
 		}
-		s.verifier.SetMaxFailures(cfg.Verifier.MaxFailures)
+		s.tune(cfg)
 		s.log.Info("configuration in use", "entries", next.Status().Entries)
 	})
 	return nil

@@ -65,16 +65,25 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 		return radiusd.Answer{}, err
 	}
 	answer := radiusd.Answer{User: d.Account, Reason: d.Reason.String()}
+	if d.Resynchronized {
+		answer.Reason = "resynchronized: device is " + verifier.Ahead(d.Offset)
+	}
 	switch d.Outcome {
 	case verifier.Accepted:
 		answer.Outcome = radiusd.Accept
 	case verifier.Challenged:
-		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, source, r.Typed)
+		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, source, d.Keep)
+		if d.NextCode {
+			answer.Message, answer.Wait = nextCode, 2*time.Minute // the longest period
+		}
 	default:
 		answer.Outcome = radiusd.Reject
 	}
 	return answer, nil
 }
+
+// nextCode is what somebody is told whose code was right but out of step.
+const nextCode = "Your code is out of step. Enter the next code shown: "
 
 // sourceSeed lives as long as the key of State.
 var sourceSeed = maphash.MakeSeed()
@@ -83,7 +92,7 @@ var sourceSeed = maphash.MakeSeed()
 const packed = 8 + 8
 
 // pack returns what a challenge keeps: when it was asked, a hash of who was
-// asked, and what was typed. The server seals it into State.
+// asked, and what the verifier wants kept. The server seals it into State.
 func pack(asked time.Time, source string, typed opaque.Bytes) opaque.Bytes {
 	b := binary.BigEndian.AppendUint64(nil, uint64(asked.UnixMilli()))
 	b = binary.BigEndian.AppendUint64(b, maphash.String(sourceSeed, source))
@@ -141,7 +150,9 @@ func needRestart(was, is *config.Config) []string {
 		"radius.listen":     slices.Equal(was.Radius.Listen, is.Radius.Listen),
 		"radius.accounting": slices.Equal(was.Radius.Accounting, is.Radius.Accounting),
 		"admin":             was.Admin == is.Admin,
-		"log.format":        was.Log.Format == is.Log.Format,
+
+		"verifier.trust_clock": was.Verifier.TrustClock == is.Verifier.TrustClock,
+		"log.format":           was.Log.Format == is.Log.Format,
 	} {
 		if !same {
 			keys = append(keys, key)

@@ -17,7 +17,10 @@ import (
 type users struct {
 	verifier *verifier.Verifier
 	dir      *directory
+	doctor   func() []admin.Finding
 }
+
+func (u users) Doctor(context.Context) ([]admin.Finding, error) { return u.doctor(), nil }
 
 func (u users) List(ctx context.Context) ([]admin.User, error) {
 	dir := u.dir.current.Load()
@@ -74,7 +77,8 @@ func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, er
 		return admin.User{}, err
 	}
 	user.Failures, user.Locked = st.Failures, st.Locked
-	user.LockedUntil, user.LastLogin, user.LastClient = optional(st.Until), optional(st.Last.At), st.Last.By
+	describeLogins(&user, st)
+	describeClock(&user, st, a.Period)
 	return user, nil
 }
 

@@ -44,21 +44,21 @@ func Spent(ctx context.Context, s verifier.Store, id string, step int64) (bool, 
 	return err != nil, nil
 }
 
-// kept is the number of spent steps that a record holds before the oldest go
-// under the floor.
+// kept is the number of spent steps, and of their details, that a record holds
+// before the oldest go under the floor.
 const kept = 64
 
 func spend(s verifier.State, step int64) (verifier.State, error) {
-	i, found := slices.BinarySearchFunc(s.Spent, step, func(sp verifier.Spent, step int64) int {
-		return int(sp.Step - step)
-	})
+	i, found := slices.BinarySearch(s.Spent, step)
 	if found || step <= s.Floor {
 		return s, errSpent
 	}
-	s.Spent = slices.Insert(s.Spent, i, verifier.Spent{Step: step, At: noon, By: "vpn"})
+	s.Spent = slices.Insert(s.Spent, i, step)
+	s.Recent = slices.Insert(s.Recent, 0, verifier.Spent{Step: step, At: noon, By: "vpn"})
 	if len(s.Spent) > kept {
-		s.Floor = s.Spent[0].Step
+		s.Floor = s.Spent[0]
 		s.Spent = s.Spent[1:]
+		s.Recent = s.Recent[:kept]
 	}
 	return s, nil
 }
@@ -150,7 +150,7 @@ func manyKeys(t *testing.T, s store.Store) {
 	})
 	for i := range n {
 		state, _ := load(t, s, id(i))
-		if len(state.Spent) != 1 || state.Spent[0].Step != int64(i)+1 {
+		if len(state.Spent) != 1 || state.Spent[0] != int64(i)+1 {
 			t.Errorf("%s has %+v; want step %d alone", id(i), state, i+1)
 		}
 	}

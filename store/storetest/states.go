@@ -18,11 +18,24 @@ var noon = time.Date(2024, 2, 29, 12, 0, 0, 250e6, time.UTC)
 
 // sample is a State with something in every field, told from others by n.
 func sample(n int) verifier.State {
+	step := int64(n)
 	return verifier.State{
-		Floor:    int64(n),
-		Spent:    []verifier.Spent{{Step: int64(n) + 1, At: noon, By: "vpn"}, {Step: int64(n) + 9, At: noon, By: ""}},
+		Floor:    step,
+		Spent:    []int64{step + 1, step + 9},
+		Recent:   []verifier.Spent{{Step: step + 1, At: noon, By: "vpn"}, {Step: step + 9, At: noon, By: ""}},
+		Clock:    clock(n),
+		Former:   clock(-n),
+		Far:      verifier.Far{At: noon, Source: fmt.Sprint("far ", n), Steps: []int64{-step - 1, step}},
 		Failures: uint32(n),
-		Sources:  []verifier.SourceFailures{{Source: fmt.Sprint("source ", n), Count: 2, Last: noon}},
+		Sources:  []verifier.SourceFailures{{Source: fmt.Sprint("source ", n), Count: 2, Last: noon, Input: uint16(n), Kind: verifier.WrongCode}},
+	}
+}
+
+func clock(n int) verifier.Clock {
+	low := time.Duration(n) * time.Millisecond
+	return verifier.Clock{
+		At: noon, Offset: verifier.Offsets{Low: low, High: low + time.Second}, Rate: verifier.Rates{Low: -60_000, High: int64(n)},
+		Since: noon.Add(-time.Hour), Start: verifier.Offsets{Low: -time.Second, High: time.Second},
 	}
 }
 
@@ -224,7 +237,8 @@ func badStates(t *testing.T, s store.Store) {
 	swap(t, s, "alice", 0, sample(1))
 	_, v := load(t, s, "alice")
 	for name, bad := range map[string]verifier.State{
-		"spent steps that descend": {Spent: []verifier.Spent{{Step: 2}, {Step: 1}}},
+		"spent steps that descend": {Spent: []int64{2, 1}},
+		"a clock never observed":   {Clock: verifier.Clock{Since: noon}},
 		"over a megabyte":          {Sources: []verifier.SourceFailures{{Source: strings.Repeat("x", store.MaxRecord)}}},
 	} {
 		if err := s.CompareAndSwap(t.Context(), "alice", v, bad); err == nil || errors.Is(err, verifier.ErrConflict) {
@@ -238,8 +252,9 @@ func badStates(t *testing.T, s store.Store) {
 
 func bigState(t *testing.T, s store.Store) {
 	var big verifier.State
-	for step := range int64(20_000) {
-		big.Spent = append(big.Spent, verifier.Spent{Step: step*3 + 1, At: noon, By: strings.Repeat("n", 30)})
+	for i := range int64(20_000) {
+		big.Spent = append(big.Spent, i*3+1)
+		big.Recent = append(big.Recent, verifier.Spent{Step: i*3 + 1, At: noon, By: strings.Repeat("n", 30)})
 	}
 	swap(t, s, "alice", 0, big)
 	wantState(t, s, "alice", big)
@@ -266,6 +281,8 @@ func notShared(t *testing.T, s store.Store) {
 }
 
 func scribble(s verifier.State) {
-	s.Spent[0] = verifier.Spent{Step: 1 << 40, By: "scribble"}
+	s.Spent[0] = 1 << 40
+	s.Recent[0] = verifier.Spent{Step: 1 << 40, By: "scribble"}
+	s.Far.Steps[0] = 1 << 40
 	s.Sources[0].Source = "scribble"
 }

@@ -1,0 +1,41 @@
+package admin
+
+import "time"
+
+// The verdicts of an [Explanation].
+const (
+	VerdictCurrent = "current"          // the code of now
+	VerdictSpent   = "spent"            // accepted before
+	VerdictOut     = "out of step"      // of another time, near enough for a resynchronization
+	VerdictOther   = "other parameters" // of the same key with other digits, period or algorithm
+	VerdictEarly   = "too early"        // refused until its step is above all that were spent
+	VerdictWrong   = "wrong"            // no code of this key that could be found
+	VerdictNoCode  = "no code"          // not the digits of a code at all
+)
+
+// Explanation says what a code is to a user. It never holds the code.
+type Explanation struct {
+	User     string     `json:"user"`
+	Verdict  string     `json:"verdict"`
+	Accepted bool       `json:"accepted"`                 // would let in now, with the password
+	Offset   *float64   `json:"offset_seconds,omitempty"` // of the device, positive: ahead
+	SpentAt  *time.Time `json:"spent_at,omitempty"`
+	SpentBy  string     `json:"spent_by,omitempty"` // the client
+	Text     string     `json:"text"`               // all of that in words, one line
+	Advice   string     `json:"advice,omitempty"`   // what to do, one line
+}
+
+// Resync is the outcome of a resynchronization.
+type Resync struct {
+	Done   bool    `json:"done"`
+	Offset float64 `json:"offset_seconds"`   // if Done: of the device, positive: ahead
+	Reason string  `json:"reason,omitempty"` // if not
+}
+
+// Finding is one thing that the doctor has looked at.
+type Finding struct {
+	Subject string `json:"subject"` // a word, such as clock
+	Bad     bool   `json:"bad"`     // somebody has to do something
+	Text    string `json:"text"`
+	Advice  string `json:"advice,omitempty"` // what to do, one line
+}

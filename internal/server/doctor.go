@@ -1,0 +1,72 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"lockstep/admin"
+	"lockstep/config"
+	"lockstep/internal/sysclock"
+)
+
+// doctor says what is in order and what is not: the clock, the directory, the
+// store and the clients.
+func (s *Server) doctor() []admin.Finding {
+	all := clockFindings(s.clock.Findings())
+	if f, ok := s.alarms.finding(); ok {
+		all = append(all, f)
+	}
+	all = append(all, s.directoryFinding(), s.storeFinding())
+	return append(all, s.clientFindings()...)
+}
+
+// LocalFindings is what can be said of this machine without a running server.
+func LocalFindings(c *config.Config) []admin.Finding {
+	return clockFindings((&sysclock.Watch{Trust: c.Verifier.TrustClock}).Findings())
+}
+
+func clockFindings(list []sysclock.Finding) []admin.Finding {
+	var all []admin.Finding
+	for _, f := range list {
+		all = append(all, admin.Finding{Subject: "clock", Bad: f.Bad, Text: f.Text, Advice: f.Advice})
+	}
+	return all
+}
+
+func (s *Server) directoryFinding() admin.Finding {
+	dir := s.dir.current.Load()
+	st, f := dir.Status(), admin.Finding{Subject: "directory"}
+	err := dir.Healthy()
+	switch {
+	case err != nil:
+		f.Bad, f.Text = true, fmt.Sprintf("%s: %v", st.URL, err)
+		f.Advice = "nobody can log in by password until it answers; the log says more"
+	case st.Err != nil:
+		f.Bad, f.Text = true, fmt.Sprintf("%s: not read since %s: %v", st.URL, st.Refreshed.Local().Format(time.DateTime), st.Err)
+		f.Advice = "changes of keys do not arrive until it can be read"
+	default:
+		f.Text = fmt.Sprintf("%s: %d entries, read %s", st.URL, st.Entries, st.Refreshed.Local().Format(time.DateTime))
+	}
+	return f
+}
+
+func (s *Server) storeFinding() admin.Finding {
+	if err := s.storeErr.Load(); err != nil {
+		return admin.Finding{Subject: "store", Bad: true, Text: (*err).Error(), Advice: "nobody can log in until it can be written"}
+	}
+	return admin.Finding{Subject: "store", Text: s.cfg.Store.Path + " can be written"}
+}
+
+// clientFindings tells of each client that could be safer.
+func (s *Server) clientFindings() []admin.Finding {
+	list := *s.clients.Load()
+	all := []admin.Finding{{Subject: "clients", Text: fmt.Sprintf("%d configured", len(list))}}
+	for _, c := range list {
+		if !c.RequireMessageAuthenticator {
+			all = append(all, admin.Finding{Subject: "client " + c.Name, Bad: true,
+				Text:   "may send requests without Message-Authenticator, which others on the path can forge (CVE-2024-3596)",
+				Advice: "update the appliance, then take require_message_authenticator = false away"})
+		}
+	}
+	return all
+}

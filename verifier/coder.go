@@ -1,0 +1,60 @@
+package verifier
+
+import (
+	"crypto/hmac"
+	"crypto/subtle"
+	"encoding/binary"
+	"hash"
+)
+
+// coder makes the codes of one key, as numbers. A search for a code that is out
+// of step goes through thousands of them, which is why pquerna/otp, which starts
+// from the key's base32 text each time, makes only the single ones.
+type coder struct {
+	mac    hash.Hash
+	modulo uint32
+	sum    [64]byte
+}
+
+func newCoder(k Key) *coder {
+	c := &coder{mac: hmac.New(algorithms[k.Algorithm].new, k.Bytes.Reveal()), modulo: 1}
+	for range k.Digits {
+		c.modulo *= 10
+	}
+	return c
+}
+
+// code returns the code of step (RFC 4226, section 5.3), or none of any digits
+// for a step before 1970.
+func (c *coder) code(step int64) uint32 {
+	if step < 0 {
+		return noCode
+	}
+	c.mac.Reset()
+	binary.BigEndian.PutUint64(c.sum[:8], uint64(step))
+	c.mac.Write(c.sum[:8])
+	sum := c.mac.Sum(c.sum[:0])
+	offset := sum[len(sum)-1] & 0xf
+	return (binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff) % c.modulo
+}
+
+const noCode = 1 << 31
+
+// match returns the index in codes of the one that is step's, or -1. It looks
+// at all of them, in constant time.
+func (c *coder) match(step int64, codes []uint32) int {
+	want, found := c.code(step), -1
+	for i := len(codes) - 1; i >= 0; i-- {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeEq(int32(codes[i]), int32(want)), i, found)
+	}
+	return found
+}
+
+// number returns digits as a number. There are 8 at most.
+func number(digits []byte) uint32 {
+	n := uint32(0)
+	for _, d := range digits {
+		n = n*10 + uint32(d-'0')
+	}
+	return n
+}

@@ -1,0 +1,74 @@
+package verifier
+
+import "time"
+
+// farAge is how long a code out of step waits for the next.
+const farAge = 5 * time.Minute
+
+// completed says whether the code of step, which arrives now, and the one that f
+// remembers come from one clock, this one later: then the clock is what it
+// shows. One code alone fits some step within a day with a chance of 1 in 170;
+// this one has to fit one of the few that follow f's.
+func (f Far) completed(k Key, s State, step int64, now time.Time) (first int64, ok bool) {
+	if f.At.IsZero() || between(f.At, now).Abs() > farAge {
+		return 0, false
+	}
+	seen := observation(k, step, now, entryDelay)
+	for _, before := range f.Steps {
+		if before < step && !s.spent(before) && !observation(k, before, f.At, entryDelay).and(seen).empty() {
+			return before, true
+		}
+	}
+	return 0, false
+}
+
+// remember returns s with a code out of step remembered. The same code again
+// says nothing new, and that it is still shown least of all.
+func (s State) remember(f Far) State {
+	again := len(f.Steps) == len(s.Far.Steps) && between(s.Far.At, f.At).Abs() <= farAge
+	for i := range f.Steps {
+		again = again && f.Steps[i] == s.Far.Steps[i]
+	}
+	if !again {
+		s.Far = f
+	}
+	return s
+}
+
+// learn returns s with what a code accepted at t says about the device's clock.
+func (s State) learn(k Key, step int64, t time.Time) State {
+	seen := observation(k, step, t, entryDelay)
+	switch {
+	case s.Clock.fits(k, seen, t):
+		s.Clock = s.Clock.observe(k, seen, t)
+	case !s.Former.At.IsZero() && s.Former.fits(k, seen, t):
+		s.Clock, s.Former = s.Former.observe(k, seen, t), s.Clock
+	default:
+		s = s.set(begin(seen, t))
+	}
+	return s
+}
+
+// set returns s with another clock, because the device was set.
+func (s State) set(c Clock) State {
+	if !s.Clock.At.IsZero() {
+		s.Former = s.Clock
+	}
+	s.Clock = c
+	return s
+}
+
+// resynchronized returns s with the clock that two codes have shown.
+func (s State) resynchronized(k Key, first, second int64, began, now time.Time) State {
+	c := begin(observation(k, first, began, entryDelay), began)
+	return s.set(c.observe(k, observation(k, second, now, entryDelay), now))
+}
+
+// moved returns how far the device is from where its clock was expected.
+func (s State) moved(k Key, step int64, t time.Time) time.Duration {
+	seen := observation(k, step, t, entryDelay)
+	if s.Clock.fits(k, seen, t) {
+		return 0
+	}
+	return seen.middle() - s.Clock.at(k, t).middle()
+}
