@@ -4,7 +4,7 @@ GO ?= go
 FUZZTIME ?= 4s
 BENCHTIME ?= 2s
 
-.PHONY: build demo test lint fuzz bench tools
+.PHONY: build demo test lint fuzz bench fleet tools
 
 build:
 	$(GO) build -trimpath -o bin/lockstep ./cmd/lockstep
@@ -15,6 +15,7 @@ demo: build
 # Everything: installs what is missing, then an absent program is a failure.
 test: tools lint
 	LOCKSTEP_TEST_ALL=1 $(GO) test -race -parallel 8 ./...
+	$(GO) test -run Lockstep ./internal/fleet # too long with -race
 	$(MAKE) fuzz
 
 lint:
@@ -28,6 +29,10 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+# Clock models over a simulated fleet; FLEET="-seed 7 -min-gap 1" changes it.
+fleet:
+	$(GO) run ./cmd/fleet -svg fleet.svg $(FLEET)
 
 # The programs that the tests drive.
 tools:
