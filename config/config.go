@@ -83,6 +83,7 @@ type Client struct {
 	Challenge                   bool          // never with Factors code
 	Separator                   string        // "" or one printable ASCII character, no letter, digit or space
 	RejectDelay                 time.Duration // 0 to 10 s
+	TellNotEnrolled             bool          // a reject says so; everybody at the client can find out who is enrolled
 }
 
 // Verifier says how codes are looked at.

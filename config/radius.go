@@ -54,6 +54,7 @@ func readClient(t *table) Client {
 		RequireMessageAuthenticator: t.flag("require_message_authenticator", true),
 		Factors:                     t.oneOf("factors", "password+code", "code"),
 		Challenge:                   t.flag("challenge", false),
+		TellNotEnrolled:             t.flag("tell_not_enrolled", false),
 		Separator:                   t.text("separator", ""),
 		RejectDelay:                 t.duration("reject_delay", time.Second, 0, 10*time.Second),
 	}

@@ -238,8 +238,8 @@ func (a attempt) accepted(s State, f finding, r Request, now time.Time) State {
 func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, error) {
 	d := Decision{Outcome: r.otherwise(), Reason: reason, Keep: r.Typed}
 	var err error
-	// A password alone is no guess at a code.
-	if d.Outcome == Refused || reason.Kind != NoCode {
+	// A password alone is no guess at a code, and nothing at all is none either.
+	if reason.Kind != NoCode || d.Outcome == Refused && r.Typed.Len() > 0 {
 		d, err = a.count(ctx, r, d, nil)
 	}
 	d.Asked = stamp(a.now()) // not before the failure

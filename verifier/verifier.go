@@ -159,6 +159,10 @@ type Decision struct {
 	Account string // canonical name; empty if there is no such account
 	Reason  Reason // why not Accepted
 
+	// NotEnrolled is set where there is no such account, also if the Reason is
+	// that too much was tried at its name.
+	NotEnrolled bool
+
 	// Of Challenged. NextCode is set where the code was right but out of step,
 	// and the next one that the device shows completes the resynchronization; the
 	// password is right then. Keep and Asked belong into the Request with the
@@ -238,6 +242,7 @@ func disguise(d Decision, refusal AccountError) Decision {
 	if d.Outcome == Accepted {
 		d.Outcome = Refused
 	}
+	d.NotEnrolled = refusal.Kind == NotEnrolled
 	if d.Reason.Kind != Locked {
 		d.Reason = Reason{Kind: refusal.Kind, Cause: refusal.Cause}
 	}

@@ -453,3 +453,23 @@ func TestSpentForEveryEntryWithTheKey(t *testing.T) {
 		t.Errorf("a second account with the key: %+v, %v", d, err)
 	}
 }
+
+// Who asks whether somebody is enrolled is told, as long as they like, and
+// somebody who is does not pay for it.
+func TestNotEnrolledIsKnown(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		d, err := w.Verify(t.Context(), Request{User: "nobody", Typed: opaque.Text(fmt.Sprintf("x%06d", i)), Source: "s"})
+		if err != nil || d.Outcome != Refused || !d.NotEnrolled {
+			t.Fatalf("try %d: %+v, %v", i, d, err)
+		}
+	}
+	for range 20 {
+		if d := w.must("", Refused, NoCode); d.NotEnrolled {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if n := w.state().Failures; n != 0 {
+		t.Errorf("%d failures for having typed nothing", n)
+	}
+}

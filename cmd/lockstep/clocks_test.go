@@ -251,3 +251,23 @@ func damage(t *testing.T, path string, k verifier.Key) {
 		t.Fatal(err)
 	}
 }
+
+func TestTellNotEnrolled(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	s := ldifSite(t, alice)
+	s.write("lockstep.toml", strings.ReplaceAll(fmt.Sprintf(siteTOML, ldifDirectory, s.addr), "challenge = true", "challenge = true\ntell_not_enrolled = true"))
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.eventually("the reload", func() bool { return strings.Contains(s.log.String(), "configuration in use") })
+	for _, tt := range []struct{ from, user, typed, want, message string }{
+		{challengeClient, "nobody", "x", reject, "not enrolled"},
+		{challengeClient, "alice", "x", challenge, "Code: "},
+		{plainClient, "nobody", "x", reject, ""},
+	} {
+		r := s.must(tt.from, tt.user, tt.typed, tt.want)
+		if got := strings.Join(r.Attributes["Reply-Message"], ""); strings.Trim(got, `"`) != tt.message {
+			t.Errorf("%+v: message %q", tt, got)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func clients(list []config.Client, v *verifier.Verifier) []radiusd.Client {
 			RequireMessageAuthenticator: c.RequireMessageAuthenticator,
 			Challenge:                   c.Challenge,
 			RejectDelay:                 c.RejectDelay,
-			Auth:                        authenticator{v, policy},
+			Auth:                        authenticator{v, policy, c.TellNotEnrolled},
 		})
 	}
 	return all
@@ -43,6 +43,7 @@ func clients(list []config.Client, v *verifier.Verifier) []radiusd.Client {
 type authenticator struct {
 	verifier *verifier.Verifier
 	policy   verifier.Policy
+	tell     bool // who is not enrolled
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
@@ -64,6 +65,9 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	if err != nil {
 		return radiusd.Answer{}, err
 	}
+	if d.NotEnrolled && a.tell {
+		return radiusd.Answer{Outcome: radiusd.Reject, User: d.Account, Reason: d.Reason.String(), Message: notEnrolled}, nil
+	}
 	answer := radiusd.Answer{User: d.Account, Reason: d.Reason.String()}
 	if d.Resynchronized {
 		answer.Reason = "resynchronized: device is " + verifier.Ahead(d.Offset)
@@ -81,6 +85,9 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	}
 	return answer, nil
 }
+
+// notEnrolled is how pam_lockstep knows that somebody is not.
+const notEnrolled = "not enrolled"
 
 // nextCode is what somebody is told whose code was right but out of step.
 const nextCode = "Your code is out of step. Enter the next code shown: "
