@@ -37,6 +37,12 @@ type User struct {
 	Logins    []Login    `json:"logins,omitempty"`  // the last ones, the latest first
 	Waiting   []Wait     `json:"waiting,omitempty"` // sources that have to wait
 	OutOfStep *OutOfStep `json:"out_of_step,omitempty"`
+
+	// RefusedUntil is when a device that is right is good again: forward_only is
+	// set, and a code of the future was used. Nil if it is good.
+	RefusedUntil *time.Time `json:"refused_until,omitempty"`
+	// Unlearned says why nothing is learned of clocks now; empty if it is.
+	Unlearned string `json:"unlearned,omitempty"`
 }
 
 // Clock is what is known of the clock of a user's device, as of the moment of

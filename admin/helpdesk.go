@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // The verdicts of an [Explanation].
 const (
@@ -21,15 +24,17 @@ type Explanation struct {
 	Offset   *float64   `json:"offset_seconds,omitempty"` // of the device, positive: ahead
 	SpentAt  *time.Time `json:"spent_at,omitempty"`
 	SpentBy  string     `json:"spent_by,omitempty"` // the client
+	Until    *time.Time `json:"until,omitempty"`    // too early: until then
 	Text     string     `json:"text"`               // all of that in words, one line
 	Advice   string     `json:"advice,omitempty"`   // what to do, one line
 }
 
 // Resync is the outcome of a resynchronization.
 type Resync struct {
-	Done   bool    `json:"done"`
-	Offset float64 `json:"offset_seconds"`   // if Done: of the device, positive: ahead
-	Reason string  `json:"reason,omitempty"` // if not
+	Done        bool    `json:"done"`
+	Offset      float64 `json:"offset_seconds"`       // if Done: of the device, positive: ahead
+	OffsetError float64 `json:"offset_error_seconds"` // by how much that can be wrong
+	Reason      string  `json:"reason,omitempty"`     // if not
 }
 
 // Finding is one thing that the doctor has looked at.
@@ -38,4 +43,15 @@ type Finding struct {
 	Bad     bool   `json:"bad"`     // somebody has to do something
 	Text    string `json:"text"`
 	Advice  string `json:"advice,omitempty"` // what to do, one line
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
+
+// Argument returns name as it can be pasted into a shell, or USER: a name comes
+// from the directory and could hold another command.
+func Argument(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return "USER"
 }

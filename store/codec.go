@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"lockstep/verifier"
@@ -11,9 +12,13 @@ import (
 
 // format is the first byte of every encoded State. A change of the layout
 // below takes a new one, and Decode goes on reading the old ones.
-const format = 1
+const format = 2
 
-// The layout, after the format byte. Numbers are varints of encoding/binary in
+// ErrDamaged is wrapped by the error about a record that holds no State. It
+// concerns that record alone.
+var ErrDamaged = errors.New("state is damaged")
+
+// The layout, after the format byte and before four bytes of CRC-32C. Numbers are varints of encoding/binary in
 // their shortest form, signed ones where they can be negative; lists and
 // strings begin with their count.
 //
@@ -31,6 +36,14 @@ const format = 1
 // does not judge: where s, so cut, breaks its own rules, such as Spent out of
 // order, Decode refuses the result.
 func Encode(s verifier.State) []byte {
+	b := encode(s)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// Without a checksum a flipped bit could make of one State another.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func encode(s verifier.State) []byte {
 	b := make([]byte, 0, size(s))
 	b = append(b, format)
 	b = binary.AppendVarint(b, s.Floor)
@@ -153,15 +166,29 @@ func appendTime(b []byte, t time.Time) []byte {
 // encoding of each State, and anything else is an error and the zero State.
 // What it allocates is bounded by a multiple of len(b). The State shares
 // nothing with b; the strings in it share one copy.
+// Errors wrap [ErrDamaged].
 func Decode(b []byte) (verifier.State, error) {
-	if len(b) > MaxRecord {
-		return verifier.State{}, fmt.Errorf("state has %d bytes, more than %d", len(b), MaxRecord)
+	switch n := len(b) - crc32.Size; {
+	case len(b) > MaxRecord:
+		return verifier.State{}, fmt.Errorf("%w: it has %d bytes, more than %d", ErrDamaged, len(b), MaxRecord)
+	case len(b) > 0 && b[0] != format:
+		return decode(b) // which says so
+	case n <= 0:
+		return verifier.State{}, fmt.Errorf("%w: record ends early", ErrDamaged)
+	case binary.BigEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli):
+		return verifier.State{}, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
+	default:
+		return decode(b[:n])
 	}
+}
+
+// decode takes what encode returns.
+func decode(b []byte) (verifier.State, error) {
 	if len(b) == 0 {
-		return verifier.State{}, errors.New("state is empty")
+		return verifier.State{}, fmt.Errorf("%w: record is empty", ErrDamaged)
 	}
 	if b[0] != format {
-		return verifier.State{}, fmt.Errorf("state has format %d, want %d", b[0], format)
+		return verifier.State{}, fmt.Errorf("%w, or of another version: it has format %d, want %d", ErrDamaged, b[0], format)
 	}
 	d := decoder{rest: b[1:], text: string(b)}
 	s := d.state()

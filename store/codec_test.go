@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"reflect"
 	"runtime"
@@ -90,9 +91,9 @@ func TestStateComesBackAsItWas(t *testing.T) {
 		{"a long name", verifier.State{Sources: []verifier.SourceFailures{{Source: strings.Repeat("x", 70_000)}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Decode(Encode(tt.s))
+			got, err := decode(encode(tt.s))
 			if err != nil || !reflect.DeepEqual(got, tt.s) {
-				t.Errorf("Decode(Encode(s)) = %+v, %v; want %+v", got, err, tt.s)
+				t.Errorf("decode(encode(s)) = %+v, %v; want %+v", got, err, tt.s)
 			}
 		})
 	}
@@ -102,9 +103,9 @@ func TestStateComesBackAsItWas(t *testing.T) {
 func TestNoFieldOfStateIsForgotten(t *testing.T) {
 	var s verifier.State
 	new(filler).fill(reflect.ValueOf(&s).Elem())
-	got, err := Decode(Encode(s))
+	got, err := decode(encode(s))
 	if err != nil || !reflect.DeepEqual(got, s) {
-		t.Errorf("Decode(Encode(s)) = %+v, %v; want %+v", got, err, s)
+		t.Errorf("decode(encode(s)) = %+v, %v; want %+v", got, err, s)
 	}
 }
 
@@ -173,9 +174,9 @@ func TestEncodeCutsToMilliseconds(t *testing.T) {
 	got.Far.At = got.Far.At.Add(999 * time.Microsecond).In(time.FixedZone("", 3600))
 	c.Offset.Low -= 999 * time.Microsecond
 	c.Offset.High += 999 * time.Microsecond
-	got, err := Decode(Encode(got))
+	got, err := decode(encode(got))
 	if err != nil || !reflect.DeepEqual(got, full()) {
-		t.Errorf("Decode(Encode(s)) = %+v, %v; want %+v", got, err, full())
+		t.Errorf("decode(encode(s)) = %+v, %v; want %+v", got, err, full())
 	}
 	// What is zero after the cut is encoded as what was zero before it.
 	early := time.Time{}.Add(time.Microsecond).In(time.FixedZone("", 3600))
@@ -184,29 +185,29 @@ func TestEncodeCutsToMilliseconds(t *testing.T) {
 		Clock: verifier.Clock{At: early, Offset: verifier.Offsets{Low: -1, High: 1}},
 		Far:   verifier.Far{At: early, Steps: []int64{}},
 	}
-	if got, want := Encode(almost), Encode(verifier.State{}); !bytes.Equal(got, want) {
-		t.Errorf("Encode(%+v) = %x; want %x", almost, got, want)
+	if got, want := encode(almost), encode(verifier.State{}); !bytes.Equal(got, want) {
+		t.Errorf("encode(%+v) = %x; want %x", almost, got, want)
 	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	good := Encode(full())
+	good := encode(full())
 	uv := func(n uint64) []byte { return binary.AppendUvarint(nil, n) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	with := func(change func(*verifier.State)) []byte {
 		s := full()
 		change(&s)
-		return Encode(s)
+		return encode(s)
 	}
-	spent := func(steps ...int64) []byte { return Encode(verifier.State{Floor: 10, Spent: steps}) }
-	far := func(steps ...int64) []byte { return Encode(verifier.State{Far: verifier.Far{Steps: steps}}) }
+	spent := func(steps ...int64) []byte { return encode(verifier.State{Floor: 10, Spent: steps}) }
+	far := func(steps ...int64) []byte { return encode(verifier.State{Far: verifier.Far{Steps: steps}}) }
 	kind := func(k verifier.Kind) []byte { return with(func(s *verifier.State) { s.Sources[0].Kind = k }) }
 	over := bytes.Repeat([]byte{0xff}, 10) // and a 1 after it: more than 64 bits
 	longZero := []byte{0x80, 0x00}
 	// The zero State is the format, then Floor, Spent, Recent, Clock, Former,
 	// Far, Failures and Sources, of one byte each.
-	zero := Encode(verifier.State{})
-	if !bytes.Equal(zero, []byte{1, 0, 0, 0, 0, 0, 0, 0, 0}) {
+	zero := encode(verifier.State{})
+	if !bytes.Equal(zero, []byte{format, 0, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Fatalf("the zero State is %x", zero)
 	}
 	// at puts b in the place of the byte i of the zero State.
@@ -217,12 +218,11 @@ func TestDecodeRefuses(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"nothing", nil, "state is empty"},
+		{"nothing", nil, "record is empty"},
 		{"format 0", at(0, []byte{0}), "format 0"},
-		{"a newer format", at(0, []byte{2}), "format 2"},
+		{"a newer format", at(0, []byte{3}), "format 3"},
 		{"a byte too many", append(bytes.Clone(good), 0), "1 bytes follow"},
 		{"no list of sources", zero[:len(zero)-1], "ends early"},
-		{"over a megabyte", make([]byte, MaxRecord+1), "more than"},
 
 		{"a count of 2^60 spent steps", at(spentList, uv(1<<60)), "longer than the record"},
 		{"a count of spent steps one too high", at(spentList, []byte{7}), "longer than the record"},
@@ -269,14 +269,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a kind that is none after 32 bits", kind(1 << 32), "kind is out of range"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := Decode(tt.b)
+			s, err := decode(tt.b)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !reflect.DeepEqual(s, verifier.State{}) {
-				t.Errorf("Decode(%.40x) = %+v, %v; want the zero State and %q", tt.b, s, err, tt.want)
+				t.Errorf("decode(%.40x) = %+v, %v; want the zero State and %q", tt.b, s, err, tt.want)
 			}
 		})
 	}
 	for n := range good {
-		if s, err := Decode(good[:n]); err == nil || !reflect.DeepEqual(s, verifier.State{}) {
+		if s, err := decode(good[:n]); err == nil || !reflect.DeepEqual(s, verifier.State{}) {
 			t.Errorf("Decode of the first %d of %d bytes = %+v, %v; want an error", n, len(good), s, err)
 		}
 	}
@@ -285,7 +285,7 @@ func TestDecodeRefuses(t *testing.T) {
 // A record that promises much and holds little must cost little.
 func TestDecodeAllocatesNoMoreThanAMultipleOfTheRecord(t *testing.T) {
 	const most = 20 // bytes for each of the record, which itself is copied once
-	zero := Encode(verifier.State{})
+	zero := encode(verifier.State{})
 	long := bytes.Repeat([]byte{0xff}, MaxRecord-100) // ends after the first number of each element
 	for name, before := range map[string][]byte{
 		"spent steps": zero[:2], "details": zero[:3], "far steps": append(bytes.Clone(zero[:6]), present, 0, 0), "sources": zero[:8],
@@ -294,7 +294,7 @@ func TestDecodeAllocatesNoMoreThanAMultipleOfTheRecord(t *testing.T) {
 			b := bytes.Join([][]byte{before, binary.AppendUvarint(nil, uint64(len(long)/least)), long}, nil)
 			var start, end runtime.MemStats
 			runtime.ReadMemStats(&start)
-			_, err := Decode(b)
+			_, err := decode(b)
 			runtime.ReadMemStats(&end)
 			if got := end.TotalAlloc - start.TotalAlloc; err == nil || got > uint64(most*len(b)) {
 				t.Errorf("%s, one for %d bytes: Decode allocates %d bytes for %d, and returns %v; want at most %d for each, and an error",
@@ -315,5 +315,33 @@ func TestCheckID(t *testing.T) {
 		if err := CheckID(tt.id); (err == nil) != tt.ok {
 			t.Errorf("CheckID(%d bytes) = %v; want ok %v", len(tt.id), err, tt.ok)
 		}
+	}
+}
+
+// A bit that flips on the way makes no State of another one.
+func TestEveryFlippedBitIsSeen(t *testing.T) {
+	good := Encode(full())
+	if s, err := Decode(good); err != nil || !reflect.DeepEqual(s, full()) {
+		t.Fatalf("Decode(Encode(s)) = %+v, %v", s, err)
+	}
+	for i := range len(good) * 8 {
+		b := bytes.Clone(good)
+		b[i/8] ^= 1 << (i % 8)
+		if s, err := Decode(b); !errors.Is(err, ErrDamaged) || !reflect.DeepEqual(s, verifier.State{}) {
+			t.Errorf("bit %d: %+v, %v", i, s, err)
+		}
+	}
+	for n := range good {
+		if _, err := Decode(good[:n]); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	if _, err := Decode(make([]byte, MaxRecord+1)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("too long: %v", err)
+	}
+	old := bytes.Clone(good)
+	old[0] = 1
+	if _, err := Decode(old); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "format 1, want 2") {
+		t.Errorf("another format: %v", err)
 	}
 }

@@ -2,7 +2,7 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"math"
 	"time"
 )
@@ -17,7 +17,7 @@ type decoder struct {
 
 func (d *decoder) fail(why string) {
 	if d.err == nil {
-		d.err = errors.New("state is damaged: " + why)
+		d.err = fmt.Errorf("%w: %s", ErrDamaged, why)
 	}
 	d.rest = nil
 }

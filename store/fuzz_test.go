@@ -10,25 +10,25 @@ import (
 )
 
 func FuzzDecode(f *testing.F) {
-	f.Add(Encode(verifier.State{}))
-	f.Add(Encode(full()))
-	f.Add(Encode(typical()))
-	f.Add([]byte{1, 0x80, 0x00, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Add([]byte{1, 0, 0, 0, 1, 2, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 0})
+	f.Add(encode(verifier.State{}))
+	f.Add(encode(full()))
+	f.Add(encode(typical()))
+	f.Add([]byte{format, 0x80, 0x00, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{format, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{format, 0, 0, 0, 1, 2, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := Decode(b)
+		s, err := decode(b)
 		if err != nil {
 			if !reflect.DeepEqual(s, verifier.State{}) {
-				t.Errorf("Decode(%x) fails with %v and returns part of a State: %+v", b, err, s)
+				t.Errorf("decode(%x) fails with %v and returns part of a State: %+v", b, err, s)
 			}
 			return
 		}
-		if again := Encode(s); !bytes.Equal(again, b) {
-			t.Errorf("Encode(Decode(%x)) = %x", b, again)
+		if again := encode(s); !bytes.Equal(again, b) {
+			t.Errorf("encode(decode(%x)) = %x", b, again)
 		}
 		if broken := brokenRule(s); broken != "" {
-			t.Errorf("Decode(%x) breaks a rule: %s: %+v", b, broken, s)
+			t.Errorf("decode(%x) breaks a rule: %s: %+v", b, broken, s)
 		}
 	})
 }
@@ -93,15 +93,15 @@ func FuzzEncode(f *testing.F) {
 		if now.IsZero() {
 			s.Former = verifier.Clock{}
 		}
-		got, err := Decode(Encode(s))
+		got, err := decode(encode(s))
 		if broken := brokenRule(s); broken != "" {
 			if err == nil {
-				t.Errorf("Decode(Encode(%+v)) = %+v; want an error, for %s", s, got, broken)
+				t.Errorf("decode(encode(%+v)) = %+v; want an error, for %s", s, got, broken)
 			}
 			return
 		}
 		if err != nil || !reflect.DeepEqual(got, s) {
-			t.Errorf("Decode(Encode(%+v)) = %+v, %v", s, got, err)
+			t.Errorf("decode(encode(%+v)) = %+v, %v", s, got, err)
 		}
 	})
 }

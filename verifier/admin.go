@@ -9,13 +9,14 @@ import (
 
 // Standing is what an admin wants to know about an account.
 type Standing struct {
-	Failures int     // in a row
-	Locked   bool    // until an admin unlocks
-	Waiting  []Wait  // sources that are held up now
-	Recent   []Spent // the steps spent last, the latest first
-	Clock    Clock   // of the device, as it was seen last
-	Offset   Offsets // of the device now
-	Far      Far     // a code out of step that may still be completed; zero for none
+	Failures int       // in a row
+	Locked   bool      // until an admin unlocks
+	Waiting  []Wait    // sources that are held up now
+	Recent   []Spent   // the steps spent last, the latest first
+	Clock    Clock     // of the device, as it was seen last
+	Offset   Offsets   // of the device now
+	Far      Far       // a code out of step that may still be completed; zero for none
+	Until    time.Time // until when a device that is right is refused by forward_only; zero if it is not
 }
 
 // Wait is a source that has to wait.
@@ -38,6 +39,9 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 		Recent:   s.Recent,
 		Clock:    s.Clock,
 		Offset:   s.Clock.at(a.Key, now),
+	}
+	if mark := s.mark(); v.forwardOnly.Load() && mark >= a.Key.Step(now) {
+		st.Until = a.Key.Start(mark + 1)
 	}
 	for _, f := range s.Sources {
 		if until, held := f.heldUntil(now); held {

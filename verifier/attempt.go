@@ -190,7 +190,7 @@ func (a attempt) claim(ctx context.Context, r Request, f finding, s State, versi
 		err := a.store.CompareAndSwap(ctx, a.id, version, next)
 		if err == nil {
 			a.note(s, f.right, now)
-			offset := next.Clock.at(a.account.Key, now).middle()
+			offset, _ := next.Clock.at(a.account.Key, now).Likely()
 			return Decision{Outcome: Accepted, Offset: offset, Resynchronized: len(f.right) > 1}, nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -227,6 +227,8 @@ func (a attempt) accepted(s State, f finding, r Request, now time.Time) State {
 		s = s.resynchronized(key, f.right[0], last, f.began, now)
 	case a.learning(now):
 		s = s.learn(key, last, now)
+	default:
+		s = s.recall(key, last, now)
 	}
 	s.Far = Far{}
 	s.Failures = 0

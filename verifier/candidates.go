@@ -30,7 +30,8 @@ func (s State) Acceptable(k Key, t time.Time) []int64 {
 // middle of it has to do.
 func reached(steps []int64, k Key, t time.Time, o Offsets) []int64 {
 	if o.High-o.Low > maxWidth {
-		o = Offsets{o.middle() - maxWidth/2, o.middle() + maxWidth/2}
+		middle := o.Low + (o.High-o.Low)/2
+		o = Offsets{middle - maxWidth/2, middle + maxWidth/2}
 	}
 	first, last := k.Step(t.Add(o.Low-entryDelay)), k.Step(t.Add(o.High))
 	for step := first; step <= last; step++ {

@@ -4,7 +4,7 @@ import "time"
 
 // The bounds of the model that the package comment explains.
 const (
-	entryDelay = 47 * time.Second // D, from reading a code to its arrival
+	entryDelay = 48 * time.Second // D, from reading a code to its arrival
 	maxRate    = 60_000           // of a device that nothing is known of, either way; parts per billion
 )
 
@@ -93,7 +93,13 @@ func (o Offsets) and(p Offsets) Offsets { return Offsets{max(o.Low, p.Low), min(
 
 func (o Offsets) empty() bool { return o.Low > o.High }
 
-func (o Offsets) middle() time.Duration { return o.Low + (o.High-o.Low)/2 }
+// Likely returns where in o a device is likeliest, and by how much that can be
+// wrong, for people to read: a code is mostly typed within ten seconds, and read
+// in the middle of its step, and so is nearer to the low end.
+func (o Offsets) Likely() (offset, wrong time.Duration) {
+	offset = o.Low + min((o.High-o.Low)/3, 25*time.Second)
+	return offset, o.High - offset
+}
 
 // whole rounds o to the milliseconds that are kept, away from its middle.
 func (o Offsets) whole() Offsets {

@@ -8,8 +8,8 @@ import (
 	"lockstep/internal/opaque"
 )
 
-// byAdmin stands in [Spent].By for codes that an admin has read out to them.
-const byAdmin = "admin"
+// ByAdmin stands in [Spent].By for codes that an admin has read out to them.
+const ByAdmin = "admin"
 
 // readOut is the longest that two codes read out on the phone are taken to have
 // been on their way.
@@ -17,14 +17,13 @@ const readOut = 3 * time.Minute
 
 // Resync sets the clock of a's device to what two codes show that follow one
 // another, within a day of the server's, and spends them. The Reason's Kind is
-// None if they do; Offset is how far the device is ahead then, about. Failures
-// stay.
-func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.Bytes) (Reason, time.Duration, error) {
+// None if they do, and the Offsets are those of the device then. Failures stay.
+func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.Bytes) (Reason, Offsets, error) {
 	var (
 		now    = v.now()
 		pairs  = inARow(a.Key, first, second, now)
 		reason = Reason{Kind: WrongCode, Cause: "not two in a row of this key, within a day of this server's clock"}
-		offset time.Duration
+		offset Offsets
 	)
 	err := v.change(ctx, a.Key.ID(), func(s State, _ Version) (State, error) {
 		for _, step := range pairs {
@@ -32,10 +31,14 @@ func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.B
 				reason = replayed(s.details(step), now)
 				continue
 			}
+			if v.forwardOnly.Load() && step <= s.mark() {
+				reason = tooEarly(a.Key, s.mark(), step+1, now)
+				continue
+			}
 			reason = Reason{}
-			s = s.spend(a.Key, Spent{step, stamp(now), byAdmin}).spend(a.Key, Spent{step + 1, stamp(now), byAdmin})
+			s = s.spend(a.Key, Spent{step, stamp(now), ByAdmin}).spend(a.Key, Spent{step + 1, stamp(now), ByAdmin})
 			s = s.set(begin(observation(a.Key, step+1, now, readOut), now))
-			s.Far, offset = Far{}, s.Clock.Offset.middle()
+			s.Far, offset = Far{}, s.Clock.Offset
 			return s, nil
 		}
 		return s, errNoChange

@@ -68,7 +68,7 @@ func (r Reason) String() string {
 	case NoPassword:
 		return "no password typed, code right and not spent"
 	case TooEarly:
-		return "older than the last code used, refused until " + r.Until.Format(time.DateTime) + " (forward_only)"
+		return "older than the last code used, refused until " + r.Until.Local().Format(time.DateTime) + " (forward_only)"
 	}
 	return r.Kind.String()
 }
@@ -77,7 +77,7 @@ func (r Reason) locked() string {
 	if r.Until.IsZero() {
 		return fmt.Sprintf("locked after %d failures in a row, until an admin unlocks", r.Failures)
 	}
-	return fmt.Sprintf("locked until %s after %d failures in a row", r.Until.Format(time.TimeOnly), r.Failures)
+	return fmt.Sprintf("locked until %s after %d failures in a row", r.Until.Local().Format(time.TimeOnly), r.Failures)
 }
 
 func (r Reason) wrongPassword() string {
@@ -91,15 +91,15 @@ func (r Reason) replayed() string {
 	if r.Ago < 0 {
 		return "replayed (an old code)"
 	}
-	return fmt.Sprintf("replayed (%s ago, by %s)", words(r.Ago), r.By)
+	return fmt.Sprintf("replayed (%s ago, by %s)", Words(r.Ago), r.By)
 }
 
 // Ahead returns an offset in words: "7 min 30 s ahead", "12 s behind".
 func Ahead(offset time.Duration) string {
 	if offset < 0 {
-		return words(-offset) + " behind"
+		return Words(-offset) + " behind"
 	}
-	return words(offset) + " ahead"
+	return Words(offset) + " ahead"
 }
 
 func inBrackets(s string) string {
@@ -109,8 +109,8 @@ func inBrackets(s string) string {
 	return " (" + s + ")"
 }
 
-// words returns d as people say it: "40 s", "7 min 30 s", "3 h 5 min".
-func words(d time.Duration) string {
+// Words returns d as people say it: "40 s", "7 min 30 s", "3 h 5 min".
+func Words(d time.Duration) string {
 	d = d.Round(time.Second)
 	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
 	switch {

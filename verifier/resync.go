@@ -41,7 +41,7 @@ func (s State) learn(k Key, step int64, t time.Time) State {
 	switch {
 	case s.Clock.fits(k, seen, t):
 		s.Clock = s.Clock.observe(k, seen, t)
-	case !s.Former.At.IsZero() && s.Former.fits(k, seen, t):
+	case s.remembers(k, seen, t):
 		s.Clock, s.Former = s.Former.observe(k, seen, t), s.Clock
 	default:
 		s = s.set(begin(seen, t))
@@ -64,11 +64,28 @@ func (s State) resynchronized(k Key, first, second int64, began, now time.Time) 
 	return s.set(c.observe(k, observation(k, second, now, entryDelay), now))
 }
 
-// moved returns how far the device is from where its clock was expected.
+// moved returns how far the device is from where its clock was expected. Where it
+// was before it was set is no surprise.
 func (s State) moved(k Key, step int64, t time.Time) time.Duration {
 	seen := observation(k, step, t, entryDelay)
-	if s.Clock.fits(k, seen, t) {
+	if s.Clock.fits(k, seen, t) || s.remembers(k, seen, t) {
 		return 0
 	}
-	return seen.middle() - s.Clock.at(k, t).middle()
+	is, _ := seen.Likely()
+	was, _ := s.Clock.at(k, t).Likely()
+	return is - was
+}
+
+// remembers says whether the device can be where it was before it was set.
+func (s State) remembers(k Key, seen Offsets, t time.Time) bool {
+	return !s.Former.At.IsZero() && s.Former.fits(k, seen, t)
+}
+
+// recall returns s with the former clock in place of the current one if the code
+// of step fits that alone. Nothing is learned by it.
+func (s State) recall(k Key, step int64, t time.Time) State {
+	if seen := observation(k, step, t, entryDelay); !s.Clock.fits(k, seen, t) && s.remembers(k, seen, t) {
+		s.Clock, s.Former = s.Former, s.Clock
+	}
+	return s
 }

@@ -152,7 +152,7 @@ func TestForwardOnlySaysUntilWhen(t *testing.T) {
 	last := p.dir.account.Key.Step(p.now.Add(p.ahead))
 	p.ahead = 0
 	d, err := p.next()
-	want := "older than the last code used, refused until " + p.dir.account.Key.Start(last+1).Format(time.DateTime) + " (forward_only)"
+	want := "older than the last code used, refused until " + p.dir.account.Key.Start(last+1).Local().Format(time.DateTime) + " (forward_only)"
 	if err != nil || d.Outcome != Refused || d.Reason.String() != want {
 		t.Fatalf("%+v, %v; want %q", d, err, want)
 	}

@@ -70,7 +70,7 @@ func (a Alarm) String() string {
 		way = "forward"
 	}
 	return fmt.Sprintf("the codes of %d of the %d users seen in the last %d min say that this server's clock went %s by %s",
-		a.Users, a.Of, togetherAge/time.Minute, way, words(a.Moved.Abs()))
+		a.Users, a.Of, togetherAge/time.Minute, way, Words(a.Moved.Abs()))
 }
 
 // note records an attempt to log in that showed where the device of key id is:

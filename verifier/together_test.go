@@ -90,8 +90,8 @@ func TestWhatRaisesTheAlarm(t *testing.T) {
 			}
 			return 5*time.Minute + time.Duration(random.Int64N(int64(24*time.Hour)))
 		}, "the codes of 120 of the 200 users seen in the last 15 min say that this server's clock went back by 1 min 30 s"},
-		{"by ages", 5, by(math.MinInt64), "the codes of 5 of the 5 users seen in the last 15 min say that this server's clock went forward by " + words(math.MaxInt64)},
-		{"by more ages", 5, by(math.MaxInt64), "the codes of 5 of the 5 users seen in the last 15 min say that this server's clock went back by " + words(math.MaxInt64)},
+		{"by ages", 5, by(math.MinInt64), "the codes of 5 of the 5 users seen in the last 15 min say that this server's clock went forward by " + Words(math.MaxInt64)},
+		{"by more ages", 5, by(math.MaxInt64), "the codes of 5 of the 5 users seen in the last 15 min say that this server's clock went back by " + Words(math.MaxInt64)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := crowd{now: noon}

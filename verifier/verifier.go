@@ -27,7 +27,7 @@
 //
 // A code is that of one step s of the device's clock, from sP to (s+1)P, where P
 // is the period (RFC 6238, section 4.2). It reaches the server at t, at most D =
-// 47 s after the person has read it. So when it was read, between t-D and t, the
+// 48 s after the person has read it. So when it was read, between t-D and t, the
 // device's clock was between sP and (s+1)P, and its offset θ, by which it is
 // ahead of the server's, is known to lie in
 //

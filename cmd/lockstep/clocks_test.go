@@ -129,10 +129,10 @@ func TestHelpdesk(t *testing.T) {
 	want(0, "resynchronized, device is about", alices(0)+"\n"+alices(1)+"\n", "resync", "alice")
 	want(1, "used already", alices(1)+"\n", "explain", "alice")
 	s.must(plainClient, "alice", alice.password+alices(2), accept)
-	want(1, "by plain), at", alices(2)+"\n", "explain", "alice")
+	want(1, "by plain, at", alices(2)+"\n", "explain", "alice")
 	out, _ := command("", "show", "-json", "alice")
 	var u admin.User
-	if err := json.Unmarshal([]byte(out), &u); err != nil || u.Clock == nil || u.Clock.Offset < 400 || u.Clock.Offset > 700 || len(u.Logins) != 2 {
+	if err := json.Unmarshal([]byte(out), &u); err != nil || u.Clock == nil || u.Clock.Offset < 400 || u.Clock.Offset > 700 || len(u.Logins) != 1 {
 		t.Errorf("show -json: %v, %+v\n%s", err, u, out)
 	}
 	want(0, "ahead", "", "show", "alice")
@@ -206,8 +206,13 @@ func TestBrokenStateIsSilence(t *testing.T) {
 	s.must(plainClient, "alice", alice.password+alice.code(1), silence)
 	s.must(plainClient, "alice", "wrong", silence)
 	s.must(plainClient, "bob", bob.password+bob.code(0), accept)
-	for _, command := range [][]string{{"show", "alice"}, {"unlock", "alice"}} {
+	for _, command := range [][]string{{"unlock", "alice"}, {"resync", "-reset", "alice"}} {
 		if out, err := s.user(command[0], command[1:]...); err == nil || err.(*exec.ExitError).ExitCode() != statusError {
+			t.Errorf("%q: %v, %s", command, err, out)
+		}
+	}
+	for _, command := range [][]string{{"show", "alice"}, {"list"}} {
+		if out, err := s.user(command[0], command[1:]...); err != nil || !strings.Contains(out, "state is damaged") {
 			t.Errorf("%q: %v, %s", command, err, out)
 		}
 	}

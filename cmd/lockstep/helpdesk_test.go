@@ -206,12 +206,12 @@ func TestResync(t *testing.T) {
 		d.want(name, stdin, "user resync", args, want)
 	}
 	alice, both, asked := []string{"alice"}, "111111\n222222\n", "resync alice 111111 222222"
-	d.resynced = admin.Resync{Done: true, Offset: 450}
+	d.resynced = admin.Resync{Done: true, Offset: 450, OffsetError: 20}
 	resync("done", both, alice, outcome{out: "alice: resynchronized, device is about 7 min 30 s ahead\n", asked: asked})
 	d.resynced = admin.Resync{Done: true, Offset: -12}
 	resync("done, without the last newline", "111111\r\n222222", alice, outcome{out: "alice: resynchronized, device is about 12 s slow\n", asked: asked})
-	d.resynced = admin.Resync{Done: true}
-	resync("a clock that is right", both, alice, outcome{out: "alice: resynchronized, device is right\n", asked: asked})
+	d.resynced = admin.Resync{Done: true, Offset: 12, OffsetError: 30}
+	resync("a clock that is right", both, alice, outcome{out: "alice: resynchronized, device is right to within 42 s\n", asked: asked})
 	d.resynced = admin.Resync{Offset: 450, Reason: "the codes do not follow one another"}
 	resync("refused", both, alice, outcome{
 		err: "lockstep: error: alice: not resynchronized: the codes do not follow one another\nlockstep: hint: \"lockstep user explain\" says what one code is\n", status: 1, asked: asked})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -80,6 +79,9 @@ func clock(u admin.User) []string {
 	if u.Clock != nil && !u.Clock.Observed.IsZero() {
 		lines = append(lines, "last seen "+local(u.Clock.Observed))
 	}
+	if u.Unlearned != "" {
+		lines = append(lines, "nothing is learned now: "+u.Unlearned+"; see lockstep doctor")
+	}
 	if u.OutOfStep != nil {
 		lines = append(lines, fmt.Sprintf("%s a code came that is %s; the next one makes it known", local(u.OutOfStep.At), offsetsInWords(u.OutOfStep.Offsets)))
 	}
@@ -99,7 +101,7 @@ func lastLogins(u admin.User) []string {
 
 // whatToDo returns what the helpdesk can do for u, a line each, one at least.
 func whatToDo(u admin.User) []string {
-	name := argument(u.Name)
+	name := admin.Argument(u.Name)
 	if u.Problem != "" {
 		return []string{"put the entry right in the directory, or enrol anew: lockstep user enroll -replace " + name}
 	}
@@ -108,6 +110,9 @@ func whatToDo(u admin.User) []string {
 		lines = append(lines, "if the failures were theirs, lift the lock: lockstep user unlock "+name, "if not, somebody is guessing; the log says from where")
 	} else if until := longestWait(u); !until.IsZero() {
 		lines = append(lines, fmt.Sprintf("wait until %s, or: lockstep user unlock %s", local(until), name))
+	}
+	if u.RefusedUntil != nil {
+		lines = append(lines, "a later code was used, so a right device is refused until "+local(*u.RefusedUntil)+"; verifier.forward_only = false would let it in")
 	}
 	if u.OutOfStep != nil {
 		lines = append(lines, "have them log in again with the next code, or: lockstep user resync "+name)
@@ -129,17 +134,6 @@ func longestWait(u admin.User) time.Time {
 		}
 	}
 	return until
-}
-
-var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
-
-// argument returns name as it can be pasted into a shell, or USER: a name comes
-// from the directory and could hold another command.
-func argument(name string) string {
-	if plainName.MatchString(name) {
-		return name
-	}
-	return "USER"
 }
 
 func offsetsInWords(all []float64) string {

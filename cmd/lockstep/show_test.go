@@ -44,7 +44,7 @@ func TestNamesInCommands(t *testing.T) {
 		"alice": "alice", "a.b-c_d@example.com": "a.b-c_d@example.com", "a;reboot": "USER", "$(reboot)": "USER", "a b": "USER",
 		"-reset": "USER", "": "USER", "a\nreboot": "USER", "a`b`": "USER", "'": "USER", "élan": "USER",
 	} {
-		if got := argument(name); got != want {
+		if got := admin.Argument(name); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}

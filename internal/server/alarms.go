@@ -25,7 +25,7 @@ func (a *alarms) look(alarm verifier.Alarm, on bool, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case on && !a.on:
+	case on && (!a.on || (alarm.Moved > 0) != (a.last.Moved > 0)):
 		a.log.Warn("the devices of many users have moved together, this server's clock is the suspect",
 			"moved", alarm.Moved.String(), "users", alarm.Users, "of", alarm.Of, "hint", alarmAdvice)
 	case !on && a.on:

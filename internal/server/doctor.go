@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -11,14 +12,36 @@ import (
 
 // doctor says what is in order and what is not: the clock, the directory, the
 // store and the clients.
-func (s *Server) doctor() []admin.Finding {
+func (s *Server) doctor(ctx context.Context) []admin.Finding {
 	all := clockFindings(s.clock.Findings())
 	if f, ok := s.alarms.finding(); ok {
 		all = append(all, f)
 	}
 	all = append(all, s.directoryFinding(), s.storeFinding())
+	all = append(all, s.problemFindings(ctx)...)
 	return append(all, s.clientFindings()...)
 }
+
+// problemFindings tells of users whose enrolment or state cannot be used.
+func (s *Server) problemFindings(ctx context.Context) []admin.Finding {
+	list, err := s.users().List(ctx)
+	if err != nil {
+		return nil // which directory and store say
+	}
+	n := 0
+	for _, u := range list {
+		if u.Problem != "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []admin.Finding{{Subject: "users", Bad: true, Text: fmt.Sprintf("%d of %d cannot log in, because of their enrolment or its state", n, len(list)),
+		Advice: "lockstep user list says who, and why"}}
+}
+
+func (s *Server) users() users { return users{s.verifier, s.dir, s.clock.Trusted, s.doctor} }
 
 // LocalFindings is what can be said of this machine without a running server.
 func LocalFindings(c *config.Config) []admin.Finding {

@@ -18,7 +18,8 @@ func (u users) Resync(ctx context.Context, name string, first, second opaque.Byt
 		return admin.Resync{}, err
 	}
 	reason, offset, err := u.verifier.Resync(ctx, account(a), first, second)
-	return admin.Resync{Done: reason.Kind == verifier.None, Offset: offset.Seconds(), Reason: reason.String()}, err
+	likely, wrong := offset.Likely()
+	return admin.Resync{Done: reason.Kind == verifier.None, Offset: likely.Seconds(), OffsetError: wrong.Seconds(), Reason: reason.String()}, err
 }
 
 func (u users) ResetClock(ctx context.Context, name string) error {
@@ -51,7 +52,7 @@ func (u users) Explain(ctx context.Context, name string, code opaque.Bytes) (adm
 	case verifier.OutOfStep:
 		outOfStep(&x, e)
 	case verifier.TooEarly:
-		x.Verdict, x.Text = admin.VerdictEarly, e.Reason.String()
+		x.Verdict, x.Text, x.Until = admin.VerdictEarly, e.Reason.String(), optional(e.Reason.Until)
 		x.Advice = "wait until then; forward_only = false in the configuration lets such codes in"
 	case verifier.WrongCode, verifier.NoCode:
 		wrong(&x, a, e)
@@ -59,7 +60,7 @@ func (u users) Explain(ctx context.Context, name string, code opaque.Bytes) (adm
 	if e.Locked {
 		x.Accepted = false
 		x.Text += "; but the account is locked"
-		x.Advice = "lockstep user unlock " + a.Name
+		x.Advice = "lockstep user unlock " + admin.Argument(a.Name)
 	}
 	return x, nil
 }
@@ -68,15 +69,15 @@ func current(x *admin.Explanation, e verifier.Explanation) {
 	x.Verdict, x.Accepted, x.Offset = admin.VerdictCurrent, true, seconds(e.Offset)
 	x.Text = "a right code, not used yet: with the password it lets " + x.User + " in"
 	if e.Offset != 0 {
-		x.Text += " (the device's clock is about " + verifier.Ahead(e.Offset) + ", which is known)"
+		x.Text += " (of a clock that is " + verifier.Ahead(e.Offset) + ", as this device's may be)"
 	}
 }
 
 func spent(x *admin.Explanation, e verifier.Explanation) {
 	x.Verdict, x.SpentBy, x.SpentAt = admin.VerdictSpent, e.Spent.By, optional(e.Spent.At)
-	x.Text = "used already, " + e.Reason.String()
+	x.Text = "used already"
 	if x.SpentAt != nil {
-		x.Text = fmt.Sprintf("used already: %s, at %s", e.Reason, x.SpentAt.Local().Format(time.DateTime))
+		x.Text = fmt.Sprintf("used already, %s ago by %s, at %s", verifier.Words(e.Reason.Ago), e.Reason.By, x.SpentAt.Local().Format(time.DateTime))
 	}
 	x.Advice = "each code is good for one login; wait for the next"
 }
@@ -84,7 +85,7 @@ func spent(x *admin.Explanation, e verifier.Explanation) {
 func outOfStep(x *admin.Explanation, e verifier.Explanation) {
 	x.Verdict, x.Offset = admin.VerdictOut, seconds(e.Offset)
 	x.Text = "a code of this key, but of a clock that is " + verifier.Ahead(e.Offset)
-	x.Advice = "type two codes, one after the other as they are shown: two logins within 5 min, or lockstep user resync " + x.User +
+	x.Advice = "type two codes, one after the other as they are shown: two logins within 5 min, or lockstep user resync " + admin.Argument(x.User) +
 		"; and have the device's clock set right"
 }
 
@@ -116,10 +117,11 @@ func seconds(d time.Duration) *float64 {
 func describeClock(user *admin.User, st verifier.Standing, period time.Duration) {
 	if c := st.Clock; !c.At.IsZero() {
 		const day = 86_400.0
+		likely, wrong := st.Offset.Likely()
 		low, high := float64(c.Rate.Low)/1e9*day, float64(c.Rate.High)/1e9*day
 		user.Clock = &admin.Clock{
-			Offset:      (st.Offset.Low + st.Offset.High).Seconds() / 2,
-			OffsetError: (st.Offset.High - st.Offset.Low).Seconds() / 2,
+			Offset:      likely.Seconds(),
+			OffsetError: wrong.Seconds(),
 			Drift:       (low + high) / 2,
 			DriftError:  (high - low) / 2,
 			Observed:    c.At,
@@ -137,8 +139,8 @@ func describeClock(user *admin.User, st verifier.Standing, period time.Duration)
 // describeLogins fills in the last logins and who has to wait.
 func describeLogins(user *admin.User, st verifier.Standing) {
 	for _, spent := range st.Recent {
-		if n := len(user.Logins); n > 0 && user.Logins[n-1].At.Equal(spent.At) {
-			continue // the other code of a resynchronization
+		if n := len(user.Logins); spent.By == verifier.ByAdmin || n > 0 && user.Logins[n-1].At.Equal(spent.At) {
+			continue // no login, or the other code of a resynchronization
 		}
 		user.Logins = append(user.Logins, admin.Login{At: spent.At, Client: spent.By})
 	}

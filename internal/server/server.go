@@ -161,7 +161,7 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 }
 
 func (s *Server) openAdmin() (err error) {
-	s.admin = admin.NewServer(users{s.verifier, s.dir, s.doctor}, s.log)
+	s.admin = admin.NewServer(s.users(), s.log)
 	if s.cfg.Admin.Socket != "" {
 		s.adminSocket, err = admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
 	}

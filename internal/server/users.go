@@ -10,6 +10,7 @@ import (
 
 	"lockstep/admin"
 	"lockstep/ldapsync"
+	"lockstep/store"
 	"lockstep/verifier"
 )
 
@@ -17,10 +18,11 @@ import (
 type users struct {
 	verifier *verifier.Verifier
 	dir      *directory
-	doctor   func() []admin.Finding
+	trusted  func() bool // this server's clock
+	doctor   func(context.Context) []admin.Finding
 }
 
-func (u users) Doctor(context.Context) ([]admin.Finding, error) { return u.doctor(), nil }
+func (u users) Doctor(ctx context.Context) ([]admin.Finding, error) { return u.doctor(ctx), nil }
 
 func (u users) List(ctx context.Context) ([]admin.User, error) {
 	dir := u.dir.current.Load()
@@ -73,10 +75,18 @@ func (u users) lookup(name string) (ldapsync.Account, error) {
 func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, error) {
 	user := admin.User{Name: a.Name, DN: a.DN, Algorithm: a.Algorithm, Digits: a.Digits, Period: int(a.Period / time.Second)}
 	st, err := u.verifier.Standing(ctx, account(a))
+	if errors.Is(err, store.ErrDamaged) {
+		user.Problem = err.Error() + "; restore the store, or enrol anew, which makes a new one"
+		return user, nil
+	}
 	if err != nil {
 		return admin.User{}, err
 	}
 	user.Failures, user.Locked = st.Failures, st.Locked
+	user.RefusedUntil = optional(st.Until)
+	if !u.trusted() {
+		user.Unlearned = "this server's clock is not kept right, as far as the kernel knows, or has just jumped"
+	}
 	describeLogins(&user, st)
 	describeClock(&user, st, a.Period)
 	return user, nil

@@ -174,11 +174,11 @@ const versionBytes = 8
 
 func recordVersion(raw []byte) (verifier.Version, error) {
 	if len(raw) <= versionBytes {
-		return 0, errors.New("state is damaged: record is too short")
+		return 0, fmt.Errorf("%w: record is too short", store.ErrDamaged)
 	}
 	v := verifier.Version(binary.BigEndian.Uint64(raw))
 	if v == 0 {
-		return 0, errors.New("state is damaged: version is 0")
+		return 0, fmt.Errorf("%w: version is 0", store.ErrDamaged)
 	}
 	return v, nil
 }
