@@ -87,6 +87,10 @@ type Answer struct {
 	// Challenge. It travels encrypted and padded inside State.
 	Keep opaque.Bytes
 
+	// Late makes a Challenge leave no earlier than a Reject would, because what
+	// was looked at for it can take longer than for others.
+	Late bool
+
 	// Wait, up to MaxWait, is added to the minute for which a Challenge may be
 	// answered: the person has to wait for something first.
 	Wait time.Duration

@@ -110,7 +110,7 @@ func (s *Server) work(j *job) {
 		s.log.Error("cannot decide, no reply sent", append(j.facts(a.User), "err", err, "took", took.String())...)
 	default:
 		s.logDecision(j, a, took)
-		answered = s.answer(j, a.Outcome, reply)
+		answered = s.answer(j, a, reply)
 	}
 }
 
@@ -204,11 +204,13 @@ const challengeDelay = 100 * time.Millisecond
 
 // leavesAfter is the time from a request to its reply, where the reply must not
 // show what was looked at.
-func (j *job) leavesAfter(outcome Outcome) time.Duration {
-	switch outcome {
-	case Reject:
+func (j *job) leavesAfter(a Answer) time.Duration {
+	switch {
+	case a.Outcome == Reject:
 		return j.client.RejectDelay
-	case Challenge:
+	case a.Outcome == Challenge && a.Late:
+		return max(j.client.RejectDelay, challengeDelay)
+	case a.Outcome == Challenge:
 		return challengeDelay
 	}
 	return 0
@@ -216,10 +218,10 @@ func (j *job) leavesAfter(outcome Outcome) time.Duration {
 
 // answer sends a reply when its time has come. It reports whether it has taken
 // over the request's entry.
-func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
-	wait := j.leavesAfter(outcome) - s.now().Sub(j.received)
+func (s *Server) answer(j *job, a Answer, reply radius.Packet) bool {
+	wait := j.leavesAfter(a) - s.now().Sub(j.received)
 	if wait <= 0 {
-		s.deliver(j, outcome, reply)
+		s.deliver(j, a.Outcome, reply)
 		return true
 	}
 	if s.delayed.Add(1) > s.mostDelayed() {
@@ -232,7 +234,7 @@ func (s *Server) answer(j *job, outcome Outcome, reply radius.Packet) bool {
 	time.AfterFunc(wait, func() {
 		defer s.inflight.Done()
 		defer s.delayed.Add(-1)
-		s.deliver(j, outcome, reply)
+		s.deliver(j, a.Outcome, reply)
 	})
 	return true
 }

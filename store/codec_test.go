@@ -78,7 +78,7 @@ func TestStateComesBackAsItWas(t *testing.T) {
 		}}},
 		{"a former clock alone", verifier.State{Former: full().Clock}},
 		{"the widest bounds of a clock", verifier.State{Clock: verifier.Clock{
-			At: at, Offset: offsets(-maxOffset, maxOffset), Rate: verifier.Rates{Low: math.MinInt64, High: math.MaxInt64},
+			At: at, Offset: offsets(-maxOffset, maxOffset), Rate: verifier.Rates{Low: -maxRate, High: maxRate},
 			Start: offsets(maxOffset, maxOffset),
 		}}},
 		{"a far code without a time", verifier.State{Far: verifier.Far{Steps: []int64{0}}}},
@@ -260,9 +260,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a start whose low is above its high", with(func(s *verifier.State) { s.Former.Start = offsets(5, -5) }), "above the high"},
 		{"a rate whose low is above its high", with(func(s *verifier.State) { s.Clock.Rate = verifier.Rates{Low: math.MaxInt64, High: math.MinInt64} }), "above the high"},
 		{"an offset that no duration holds", at(former, []byte{present}, uv(2),
-			binary.AppendVarint(nil, 0), uv(uint64(maxOffset)+1), make([]byte, 5)), "offset is out of range"},
+			binary.AppendVarint(nil, 0), uv(uint64(maxOffset)+1), make([]byte, 5)), "bound is out of range"},
 		{"an offset below what a duration holds", at(former, []byte{present}, uv(2),
-			binary.AppendVarint(nil, -maxOffset-1), make([]byte, 6)), "offset is out of range"},
+			binary.AppendVarint(nil, -maxOffset-1), make([]byte, 6)), "bound is out of range"},
 
 		{"a kind too many", kind(lastKind + 1), "kind is out of range"},
 		{"a kind below none", kind(-1), "kind is out of range"},

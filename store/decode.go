@@ -1,7 +1,6 @@
 package store
 
 import (
-	"math"
 	"time"
 
 	"lockstep/verifier"
@@ -67,7 +66,7 @@ func (d *decoder) clock() (c verifier.Clock) {
 	}
 	c.At = d.time()
 	c.Offset = d.offsets()
-	c.Rate.Low, c.Rate.High = d.bounds()
+	c.Rate.Low, c.Rate.High = d.bounds(maxRate)
 	c.Since = d.time()
 	c.Start = d.offsets()
 	switch {
@@ -79,15 +78,15 @@ func (d *decoder) clock() (c verifier.Clock) {
 	return c
 }
 
-// maxOffset is the longest that a duration can hold, in milliseconds.
-const maxOffset = int64(math.MaxInt64 / time.Millisecond)
+// What a Clock can have come to, and a little more. From far beyond it the steps
+// could not be counted.
+const (
+	maxOffset = 11 * 365 * 24 * 3600 * 1000 // milliseconds
+	maxRate   = 100_000                     // parts per billion
+)
 
 func (d *decoder) offsets() verifier.Offsets {
-	low, high := d.bounds()
-	if low < -maxOffset || high > maxOffset {
-		d.fail("offset is out of range")
-		return verifier.Offsets{}
-	}
+	low, high := d.bounds(maxOffset)
 	return verifier.Offsets{Low: time.Duration(low) * time.Millisecond, High: time.Duration(high) * time.Millisecond}
 }
 

@@ -37,15 +37,20 @@ func (d *decoder) time() time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// bounds returns two numbers of which low is not above high.
-func (d *decoder) bounds() (low, high int64) {
+// bounds returns two numbers of which low is not above high, and neither is
+// further from 0 than most.
+func (d *decoder) bounds(most int64) (low, high int64) {
 	low = d.varint()
 	high = low + int64(d.uvarint())
-	if high < low {
+	switch {
+	case high < low:
 		d.fail("low bound is above the high one")
-		return 0, 0
+	case low < -most || high > most:
+		d.fail("bound is out of range")
+	default:
+		return low, high
 	}
-	return low, high
+	return 0, 0
 }
 
 // present says whether a value follows that can be left out where it is zero.

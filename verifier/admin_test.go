@@ -216,7 +216,7 @@ func TestOdds(t *testing.T) {
 	for _, tt := range []struct {
 		failures, digits int
 		lock, year       float64
-	}{{100, 6, 1.1993e-3, 0.58021}, {5, 6, 6.0e-5, 0.034488}, {100, 8, 1.2e-5, 8.6348e-3}, {0, 6, 0, 0}} {
+	}{{100, 6, 1.6032e-3, 0.68574}, {5, 6, 6.1138e-5, 0.034917}, {100, 8, 1.2e-5, 8.6733e-3}, {0, 6, 0, 0}} {
 		got := OddsOf(tt.failures, tt.digits)
 		if math.Abs(got.Lock-tt.lock) > tt.lock*1e-2 {
 			t.Errorf("OddsOf(%d, %d).Lock = %g, want %g", tt.failures, tt.digits, got.Lock, tt.lock)

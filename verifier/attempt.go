@@ -54,7 +54,7 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 	if reason, yes := a.held(state, r, now); yes {
 		// Asked for the code like anybody, or the answer would show that there
 		// is such an account. What is answered is not looked at either.
-		return Decision{Outcome: r.otherwise(), Reason: reason, Keep: r.Typed}, nil
+		return r.otherwise(reason), nil
 	}
 	found := a.search(readings(r, a.account.Key.Digits), state, now)
 	switch {
@@ -90,12 +90,13 @@ func (a attempt) held(s State, r Request, now time.Time) (Reason, bool) {
 	return reason, true
 }
 
-// otherwise is the outcome for an attempt in which no right code was found.
-func (r Request) otherwise() Outcome {
+// otherwise is the decision about an attempt in which no right code was found.
+func (r Request) otherwise(reason Reason) Decision {
+	d := Decision{Reason: reason}
 	if r.Policy.Challenge && !r.Policy.CodeOnly && !r.Answering {
-		return Challenged
+		d.Outcome, d.Keep, d.Late = Challenged, r.Typed, len(splits(r.Typed.Reveal(), 6, 0)) > 0
 	}
-	return Refused
+	return d
 }
 
 // finish checks the password that came with a right code, and claims its step.
@@ -120,23 +121,21 @@ func (a attempt) finish(ctx context.Context, r Request, f finding, s State, vers
 // shows that this one was no wrong one: only to somebody whose password is
 // right.
 func (a attempt) outOfStep(ctx context.Context, r Request, f finding, s State) (Decision, error) {
-	d := Decision{Outcome: r.otherwise(), Reason: f.reason, Keep: r.Typed}
-	if r.Policy.Challenge && !r.Policy.CodeOnly {
+	d := r.otherwise(f.reason)
+	// Guesses get here, too, so that not many may ask for a password.
+	if r.Policy.Challenge && !r.Policy.CodeOnly && s.Failures < freeFailures {
 		refusal, err := a.password(ctx, r, f.way.password, s)
-		if err != nil {
-			return Decision{}, err
-		}
-		if refusal != nil && refusal.Kind == WrongPassword {
+		switch {
+		case err != nil: // and the code alone decides, as it does without a challenge
+			d.Reason.Cause = "password not checked"
+		case refusal == nil:
+			d.Outcome, d.NextCode, d.Late, d.Keep = Challenged, true, false, opaque.Of(f.way.password)
+		case refusal.Kind == WrongPassword:
 			d.Reason = *refusal
 			d.Reason.OutOfStep = f.reason.Offset
 		}
-		if d.NextCode = refusal == nil; d.NextCode {
-			d.Outcome, d.Keep = Challenged, opaque.Of(f.way.password)
-		}
 	}
-	now := stamp(a.now())
-	a.note(s, f.far, now)
-	d, err := a.count(ctx, r, d, &Far{At: now, Source: sourceName(r.Source), Steps: f.far})
+	d, err := a.count(ctx, r, d, &Far{At: stamp(a.now()), Source: sourceName(r.Source), Steps: f.far})
 	d.Asked = stamp(a.now()) // not before the failure
 	return d, err
 }
@@ -238,7 +237,7 @@ func (a attempt) accepted(s State, f finding, r Request, now time.Time) State {
 
 // miss decides a request in which no right code was found.
 func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, error) {
-	d := Decision{Outcome: r.otherwise(), Reason: reason, Keep: r.Typed}
+	d := r.otherwise(reason)
 	var err error
 	// A password alone is no guess at a code, and nothing at all is none either.
 	if reason.Kind != NoCode || d.Outcome == Refused && r.Typed.Len() > 0 {
@@ -248,10 +247,17 @@ func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, 
 	return d, err
 }
 
+// countTime is how long the store may take to count a failure.
+const countTime = 5 * time.Second
+
 // count adds a failure to the account, and what was out of step if there is
 // such. The same input from the same source within a minute is not counted
 // again: appliances try again by themselves.
+//
+// What was looked at is counted also if the request has run out of time.
 func (a attempt) count(ctx context.Context, r Request, d Decision, far *Far) (Decision, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTime)
+	defer cancel()
 	for {
 		s, version, err := a.load(ctx)
 		if err != nil {
@@ -276,8 +282,12 @@ func (a attempt) failed(s State, r Request, kind Kind, far *Far) (State, bool) {
 	now := a.now()
 	if was, again := a.repeated(r, s, now); again {
 		// A code that was out of step may have come to be right since, and the
-		// password has been refused.
-		return s.restated(r.Source, kind), was != kind
+		// password has been refused; or it was not looked for at first.
+		next := s.restated(r.Source, kind)
+		if far != nil {
+			next = next.remember(*far)
+		}
+		return next, was != kind || !next.Far.At.Equal(s.Far.At)
 	}
 	s = s.failed(SourceFailures{Source: sourceName(r.Source), Last: stamp(now), Input: a.input(r), Kind: kind})
 	if far != nil {

@@ -25,9 +25,9 @@ func newCoder(k Key) *coder {
 }
 
 // code returns the code of step (RFC 4226, section 5.3), or none of any digits
-// for a step before 1970.
+// for a step before 1970 or its first, which is 0 and stands for none in a State.
 func (c *coder) code(step int64) uint32 {
-	if step < 0 {
+	if step <= 0 {
 		return noCode
 	}
 	c.mac.Reset()

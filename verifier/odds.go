@@ -20,18 +20,31 @@ const OwnerLogins = 2
 // of devices (package fleet measures it).
 const usualCodes = 4
 
+// completing is how many steps a code out of step can be completed by.
+const completing = 5
+
 // OddsOf returns the odds for an account that locks after maxFailures in a row
 // and a code of so many digits. Guesses come from as many sources as it takes,
 // so that no delay holds them up. One guess can hold two codes, one at either
 // end, and may be sent again for repeatAge without being counted again, while
-// further steps come to be right. A device that was not seen for long has more
+// further steps come to be right; and a guess that has hit a code out of step is
+// remembered, and completed by those that follow. A device that was not seen for long has more
 // steps, up to six times as many.
 func OddsOf(maxFailures, digits int) Odds {
 	const period = 30 * time.Second
-	right := 2 * float64(usualCodes+int(repeatAge/period)) / math.Pow10(digits)
-	within := func(guesses int) float64 { return -math.Expm1(float64(guesses) * math.Log1p(-right)) }
-	return Odds{
-		Lock: within(maxFailures),
-		Year: within(365*OwnerLogins*(maxFailures-1) + maxFailures),
+	space := math.Pow10(digits)
+	right := 2 * float64(usualCodes+int(repeatAge/period)) / space
+	far := 2 * float64(2*farSteps+1) / space
+	miss := 0.0 // the logarithm of the chance that none of so many in a row gets in
+	inARow := func(guesses int) float64 {
+		for i := range guesses {
+			remembered := -math.Expm1(float64(i) * math.Log1p(-far))
+			miss += math.Log1p(-right - 2*completing*remembered/space)
+		}
+		return miss
 	}
+	lock := -math.Expm1(inARow(maxFailures))
+	miss = 0
+	row := inARow(maxFailures - 1)
+	return Odds{Lock: lock, Year: -math.Expm1(row * 365 * OwnerLogins)}
 }

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -329,4 +330,114 @@ func TestUntrustedClockTeachesNothing(t *testing.T) {
 	if c := w.state().Clock; c == resynchronized {
 		t.Error("nothing was learned from a clock that is right")
 	}
+}
+
+// Guesses hit a code out of step now and then. They must not get to try many
+// passwords by that.
+func TestFarCodesAskForFewPasswords(t *testing.T) {
+	w := newWorld(t)
+	for i := range 10 {
+		w.now = w.now.Add(10 * time.Minute)
+		r := Request{User: "alice", Typed: opaque.Text(fmt.Sprint("wrong", i, "/", w.code(300))), Policy: Policy{Challenge: true}, Source: fmt.Sprint(i)}
+		d, err := w.Verify(t.Context(), r)
+		if err != nil || d.Outcome != Challenged || d.NextCode || !d.Late {
+			t.Fatalf("%+v, %v", d, err)
+		}
+	}
+	if len(w.dir.asked) != freeFailures {
+		t.Errorf("%d passwords were checked, want %d", len(w.dir.asked), freeFailures)
+	}
+	// The right person gets in by the next code all the same.
+	w.now = w.now.Add(30 * time.Second)
+	w.must("secret"+w.code(300), Accepted, None)
+}
+
+// With the directory away a code out of step is answered as it is where no
+// password is asked for: the code alone decides.
+func TestFarCodeWithoutADirectory(t *testing.T) {
+	w := newWorld(t)
+	w.dir.err = errors.New("away")
+	for _, answering := range []bool{false, true} {
+		r := Request{User: "alice", Typed: opaque.Text("secret" + w.code(300)), Policy: Policy{Challenge: true}, Source: "x"}
+		if answering {
+			r.Answering, r.Kept, r.Typed = true, opaque.Text("secret"), opaque.Text(w.code(300))
+		}
+		d, err := w.Verify(t.Context(), r)
+		if err != nil || d.Outcome == Accepted || d.NextCode || (d.Outcome == Challenged) == answering || d.Reason.Kind != OutOfStep {
+			t.Errorf("answering %v: %+v, %v", answering, d, err)
+		}
+	}
+	w.now = w.now.Add(30 * time.Second)
+	if d, err := w.login("secret" + w.code(300)); !errors.Is(err, w.dir.err) || d.Outcome == Accepted {
+		t.Errorf("the second code, whose password decides: %+v, %v", d, err)
+	}
+}
+
+// What is asked for a code leaves late if something like one was looked at,
+// whoever it is.
+func TestLateChallenges(t *testing.T) {
+	w := newWorld(t)
+	for typed, late := range map[string]bool{"secret": false, "": false, "secret12345": false, "secret000000": true, "000000secret": true, "secret" + w.code(300): true} {
+		for _, user := range []string{"alice", "nobody"} {
+			r := Request{User: user, Typed: opaque.Text(typed), Policy: Policy{Challenge: true}, Source: typed}
+			if d, err := w.Verify(t.Context(), r); err != nil || !d.NextCode && d.Late != late {
+				t.Errorf("%s types %q: %+v, %v", user, typed, d, err)
+			}
+		}
+	}
+}
+
+// Many wrong codes at once must not hold up a right one, and each is counted.
+func TestSearchesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	for range maxSearching {
+		w.searches.inside.Add(1)
+	}
+	d := w.must("secret"+w.code(120), Refused, WrongCode)
+	if d.Reason.String() != "code wrong (or out of step, too busy to look)" || w.state().Failures != 1 {
+		t.Errorf("%q, %d failures", d.Reason, w.state().Failures)
+	}
+	w.must("secret"+w.code(0), Accepted, None)
+	w.searches.inside.Store(0)
+	far := "secret" + w.code(120)
+	w.searches.inside.Store(maxSearching)
+	w.must(far, Refused, WrongCode)
+	w.searches.inside.Store(0)
+	w.must(far, Refused, OutOfStep) // the same input, now looked for
+	w.now = w.now.Add(30 * time.Second)
+	w.must("secret"+w.code(120), Accepted, None)
+	if n := w.searches.inside.Load(); n != 0 || len(w.searches.slots) != 0 {
+		t.Errorf("%d are still inside", n)
+	}
+}
+
+// A guess that was looked at counts, also if the request has run out of time.
+func TestCountedWithoutTime(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	loads := 0
+	w.Verifier = New(w.dir, hooked{w.mem, func() {
+		if loads++; loads == 1 {
+			cancel()
+		}
+	}}, w.Verifier.now)
+	w.Verify(ctx, Request{User: "alice", Typed: opaque.Text("x000000"), Source: "s"})
+	if n := w.state().Failures; n != 1 {
+		t.Errorf("%d failures, want 1", n)
+	}
+}
+
+// hooked is a store that looks at its context, after a hook.
+type hooked struct {
+	*memory
+	loaded func()
+}
+
+func (h hooked) Load(ctx context.Context, id string) (State, Version, error) {
+	if err := ctx.Err(); err != nil {
+		return State{}, 0, err
+	}
+	s, v, err := h.memory.Load(ctx, id)
+	h.loaded()
+	return s, v, err
 }

@@ -99,9 +99,11 @@ func (c *coder) farHits(k Key, now time.Time, codes []uint32) []hit {
 // searchFar says which code it was that is not acceptable, or finds that it
 // completes a resynchronization.
 func (a attempt) searchFar(c *coder, ways []split, s State, now time.Time) finding {
-	a.searches <- struct{}{}
+	if !a.searches.enter() {
+		return finding{reason: Reason{Kind: WrongCode, Cause: "or out of step, too busy to look"}}
+	}
+	defer a.searches.leave()
 	hits := c.farHits(a.account.Key, now, codes(ways))
-	<-a.searches
 	return a.judge(hits, ways, s, now)
 }
 
@@ -143,7 +145,11 @@ func (a attempt) behind(s State, step int64) bool { return a.forwardOnly.Load() 
 // tooEarly says until when a device that shows the code of step now, or was in
 // it, will be refused: until it has passed mark.
 func tooEarly(k Key, mark, step int64, now time.Time) Reason {
-	return Reason{Kind: TooEarly, Until: k.Start(mark + 1 - (step - k.Step(now)))}
+	ahead := step - k.Step(now)
+	if ahead != 0 {
+		mark++ // by how much of a step the device is off nobody knows
+	}
+	return Reason{Kind: TooEarly, Until: k.Start(mark + 1 - ahead)}
 }
 
 func replayed(s Spent, now time.Time) Reason {

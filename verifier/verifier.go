@@ -12,13 +12,17 @@
 //     is Accepted.
 //   - The order is always: throttle, code, password, claim. A wrong code never
 //     reaches the directory, so strangers can neither lock directory accounts
-//     nor try passwords; a wrong password does not spend the code.
+//     nor try passwords; a wrong password does not spend the code. A code that is
+//     out of step, as one guess in 170 is, does reach it where the client may be
+//     challenged, but only among the first few failures of an account.
 //   - Every decision is yes, no with a reason, or an error. An error means that
 //     nobody could tell. It is never Accepted and never counted.
 //   - A right code is not stranded by a clock, the device's or the server's,
 //     wherever it was set to and however often: one login, or two within five
 //     minutes if the device was set by more than a minute or two, and everything
-//     is as it was.
+//     is as it was. (One exception: where server and device were both ahead by
+//     more than a day, for hundreds of logins, and both are put right, the codes
+//     of the days that they were ahead by count as spent.)
 //   - Whether a name is enrolled cannot be told from the outcome: unknown names
 //     go the same way with a key that nobody has. Their failures are remembered
 //     for ten minutes at least, and those of 10,000 names at a time.
@@ -75,7 +79,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -163,10 +166,13 @@ type Decision struct {
 	// that too much was tried at its name.
 	NotEnrolled bool
 
-	// Of Challenged. NextCode is set where the code was right but out of step,
+	// Of Challenged. Late is set where something like a code was looked at, which
+	// can take long: the challenge should leave when a refusal would, or the time
+	// shows whose code it was. NextCode is set where the code was right but out of step,
 	// and the next one that the device shows completes the resynchronization; the
 	// password is right then. Keep and Asked belong into the Request with the
 	// answer.
+	Late     bool
 	NextCode bool
 	Keep     opaque.Bytes
 	Asked    time.Time
@@ -187,7 +193,7 @@ type Verifier struct {
 	trusted     atomic.Pointer[func() bool] // the server's clock; nil for always
 
 	locks    locks
-	searches chan struct{} // holds one value for each search that takes long
+	searches *searches
 	together together
 	decoys   decoys
 	decoy    Key // of unknown names
@@ -195,10 +201,8 @@ type Verifier struct {
 
 // New returns a Verifier that asks d and s.
 func New(d Directory, s Store, now func() time.Time) *Verifier {
-	v := &Verifier{dir: d, store: s, now: now}
+	v := &Verifier{dir: d, store: s, now: now, searches: newSearches()}
 	v.SetMaxFailures(DefaultMaxFailures)
-	// Right logins must find a processor, however many wrong codes there are.
-	v.searches = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	v.decoys.init(s, now)
 	key := make([]byte, 20)
 	rand.Read(key)

@@ -27,9 +27,15 @@ func (a *app) strength(maxFailures int) {
 		"chance of about 1 in %.0f (8 digits: 1 in %.0f) before the account locks after %d failures in a row,\n"+
 		"and of %.2g %% (8 digits: %.2g %%) within a year, if nobody looks at the log and the owner logs in\n"+
 		"%d times a day, which starts the count anew each time.\n",
-		math.Round(1/six.Lock), math.Round(1/eight.Lock), maxFailures, 100*six.Year, 100*eight.Year, verifier.OwnerLogins)
+		about(1/six.Lock), about(1/eight.Lock), maxFailures, 100*six.Year, 100*eight.Year, verifier.OwnerLogins)
 	if maxFailures > 20 {
 		fmt.Fprintf(a.out, "With verifier.max_failures = 20 that would be %.2g %% (8 digits: %.2g %%) a year.\n",
 			100*verifier.OddsOf(20, 6).Year, 100*verifier.OddsOf(20, 8).Year)
 	}
+}
+
+// about rounds to three figures.
+func about(n float64) float64 {
+	unit := math.Pow(10, max(0, math.Floor(math.Log10(n))-2))
+	return math.Round(n/unit) * unit
 }

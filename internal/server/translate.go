@@ -76,7 +76,7 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	case verifier.Accepted:
 		answer.Outcome = radiusd.Accept
 	case verifier.Challenged:
-		answer.Outcome, answer.Keep = radiusd.Challenge, pack(d.Asked, source, d.Keep)
+		answer.Outcome, answer.Keep, answer.Late = radiusd.Challenge, pack(d.Asked, source, d.Keep), d.Late
 		if d.NextCode {
 			answer.Message, answer.Wait = nextCode, 2*time.Minute // the longest period
 		}
