@@ -1,13 +1,24 @@
 # What people type. Each target is a few lines; go commands work without make.
 
 GO ?= go
+BIN ?= bin
+HELPER ?= /usr/libexec/lockstep/lockstep-pam
 FUZZTIME ?= 4s
 BENCHTIME ?= 2s
 
-.PHONY: build demo test lint fuzz bench fleet tools
+.PHONY: build pam demo test lint fuzz bench fleet tools
 
 build:
-	$(GO) build -trimpath -o bin/lockstep ./cmd/lockstep
+	$(GO) build -trimpath -o $(BIN)/lockstep ./cmd/lockstep
+
+# The PAM module and its helper, which has to be installed as HELPER.
+pam:
+	mkdir -p $(BIN)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+		-DLOCKSTEP_HELPER='"$(HELPER)"' -shared -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed \
+		-o $(BIN)/pam_lockstep.so pam/module/pam_lockstep.c -lpam
+	CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo -buildmode=pie \
+		-ldflags '-s -w -linkmode=external -extldflags "-Wl,-z,relro,-z,now,-z,noexecstack"' -o $(BIN)/lockstep-pam ./pam/lockstep-pam
 
 demo: build
 	./bin/lockstep demo
