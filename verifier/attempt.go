@@ -57,10 +57,11 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 		return r.otherwise(reason), nil
 	}
 	found := a.search(readings(r, a.account.Key.Digits), state, now)
+	found.at = now
 	switch {
 	case found.right != nil:
 		return a.finish(ctx, r, found, state, version)
-	case found.reason.Kind == Replayed, found.reason.Kind == TooEarly:
+	case found.reason.Kind == Replayed, found.near:
 		// Not counted: whoever sends it has seen a right code, and appliances
 		// that send the last login again must not lock anybody out.
 		return Decision{Reason: found.reason}, nil
@@ -223,11 +224,11 @@ func (a attempt) accepted(s State, f finding, r Request, now time.Time) State {
 	}
 	switch {
 	case len(f.right) > 1:
-		s = s.resynchronized(key, f.right[0], last, f.began, now)
+		s = s.resynchronized(key, f.right[0], last, f.began, f.at)
 	case a.learning(now):
-		s = s.learn(key, last, now)
+		s = s.learn(key, last, f.at)
 	default:
-		s = s.recall(key, last, now)
+		s = s.recall(key, last, f.at)
 	}
 	s.Far = Far{}
 	s.Failures = 0

@@ -14,12 +14,12 @@ const (
 // of the server's own clock, T and T-1 (RFC 6238, section 5.2), those that the
 // device's clock can have reached, and for a week those of its former clock,
 // since what was set wrong is set back; less the spent ones. There are 4 mostly
-// and 28 at most with a period of 30 s.
+// and 24 at most with a period of 30 s; 13 where no former clock counts.
 func (s State) Acceptable(k Key, t time.Time) []int64 {
 	now := k.Step(t)
 	steps := append(make([]int64, 0, 16), now, now-1)
 	steps = reached(steps, k, t, s.Clock.at(k, t))
-	if !s.Former.At.IsZero() && between(s.Former.At, t).Abs() < formerAge {
+	if s.formerCounts(t) {
 		steps = reached(steps, k, t, s.Former.at(k, t))
 	}
 	return slices.DeleteFunc(steps, s.spent)
@@ -41,3 +41,7 @@ func reached(steps []int64, k Key, t time.Time, o Offsets) []int64 {
 	}
 	return steps
 }
+
+// formerCounts says whether the clock before the current one is to be reckoned
+// with at t.
+func (s State) formerCounts(t time.Time) bool { return between(s.Former.At, t).Abs() < formerAge }

@@ -11,7 +11,7 @@ import (
 type Explanation struct {
 	Reason Reason        // why it would not let anybody in now; Kind None if it would, with the password
 	Offset time.Duration // how far the device that shows it is ahead; 0 where that is not known
-	Spent  Spent         // Replayed: what is known of that; Step is always
+	Spent  Spent         // Replayed: when and by whom, as far as that is known; no Step
 	Other  Key           // WrongCode: with these parameters it would be right; no Bytes; zero for none
 	Locked bool          // in any case, until an admin unlocks
 }

@@ -29,7 +29,7 @@ const completing = 5
 // end, and may be sent again for repeatAge without being counted again, while
 // further steps come to be right; and a guess that has hit a code out of step is
 // remembered, and completed by those that follow. A device that was not seen for long has more
-// steps, up to six times as many.
+// steps, up to three times as many.
 func OddsOf(maxFailures, digits int) Odds {
 	const period = 30 * time.Second
 	space := math.Pow10(digits)

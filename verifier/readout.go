@@ -21,23 +21,24 @@ const readOut = 3 * time.Minute
 func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.Bytes) (Reason, Offsets, error) {
 	var (
 		now    = v.now()
+		by     = attempt{Verifier: v, account: a}
 		pairs  = inARow(a.Key, first, second, now)
 		reason = Reason{Kind: WrongCode, Cause: "not two in a row of this key, within a day of this server's clock"}
 		offset Offsets
 	)
 	err := v.change(ctx, a.Key.ID(), func(s State, _ Version) (State, error) {
 		for _, step := range pairs {
-			if s.spent(step) || s.spent(step+1) {
-				reason = replayed(s.details(step), now)
-				continue
-			}
-			if v.forwardOnly.Load() && step <= s.mark() {
-				reason = tooEarly(a.Key, s.mark(), step+1, now)
+			if why, yes := by.taken(finding{right: []int64{step, step + 1}}, s, now); yes {
+				reason = why
 				continue
 			}
 			reason = Reason{}
 			s = s.spend(a.Key, Spent{step, stamp(now), ByAdmin}).spend(a.Key, Spent{step + 1, stamp(now), ByAdmin})
-			s = s.set(begin(observation(a.Key, step+1, now, readOut), now))
+			if seen := observation(a.Key, step+1, now, readOut); s.Clock.fits(a.Key, seen, now) {
+				s.Clock = s.Clock.observe(a.Key, seen, now)
+			} else {
+				s = s.set(begin(seen, now))
+			}
 			s.Far, offset = Far{}, s.Clock.Offset
 			return s, nil
 		}

@@ -9,13 +9,13 @@ const farAge = 5 * time.Minute
 // remembers come from one clock, this one later: then the clock is what it
 // shows. One code alone fits some step within a day with a chance of 1 in 170;
 // this one has to fit one of the few that follow f's.
-func (f Far) completed(k Key, s State, step int64, now time.Time) (first int64, ok bool) {
+func (f Far) completed(k Key, step int64, now time.Time) (first int64, ok bool) {
 	if f.At.IsZero() || between(f.At, now).Abs() > farAge {
 		return 0, false
 	}
 	seen := observation(k, step, now, entryDelay)
 	for _, before := range f.Steps {
-		if before < step && !s.spent(before) && !observation(k, before, f.At, entryDelay).and(seen).empty() {
+		if before < step && !observation(k, before, f.At, entryDelay).and(seen).empty() {
 			return before, true
 		}
 	}
@@ -51,10 +51,7 @@ func (s State) learn(k Key, step int64, t time.Time) State {
 
 // set returns s with another clock, because the device was set.
 func (s State) set(c Clock) State {
-	if !s.Clock.At.IsZero() {
-		s.Former = s.Clock
-	}
-	s.Clock = c
+	s.Clock, s.Former = c, s.Clock
 	return s
 }
 
@@ -78,7 +75,7 @@ func (s State) moved(k Key, step int64, t time.Time) time.Duration {
 
 // remembers says whether the device can be where it was before it was set.
 func (s State) remembers(k Key, seen Offsets, t time.Time) bool {
-	return !s.Former.At.IsZero() && s.Former.fits(k, seen, t)
+	return s.formerCounts(t) && s.Former.fits(k, seen, t)
 }
 
 // recall returns s with the former clock in place of the current one if the code

@@ -26,7 +26,9 @@ func readings(r Request, digits int) []split {
 type finding struct {
 	way    split
 	right  []int64   // steps to spend: one, or the two of a resynchronization; none if the code is not right
+	at     time.Time // when it was looked at: checking the password takes time, too
 	began  time.Time // when the first of the two was typed
+	near   bool      // if not right, it would be, but for forward_only
 	far    []int64   // if not right, the unspent steps that it fits
 	reason Reason    // if not right
 }
@@ -41,7 +43,7 @@ func (a attempt) search(ways []split, s State, now time.Time) finding {
 	c, typed := newCoder(key), codes(ways)
 	if way, step, ok := c.among(s.Acceptable(key, now), typed); ok {
 		if a.behind(s, step) {
-			return finding{reason: tooEarly(key, s.mark(), step, now)}
+			return finding{reason: tooEarly(key, s.mark(), step, now), near: true}
 		}
 		return finding{way: ways[way], right: []int64{step}}
 	}
@@ -114,7 +116,7 @@ func (a attempt) judge(hits []hit, ways []split, s State, now time.Time) finding
 	for _, h := range hits {
 		distance := max(h.step-here, here-h.step)
 		nearer := nearest < 0 || distance < nearest
-		switch first, completes := s.Far.completed(key, s, h.step, now); {
+		switch first, completes := s.Far.completed(key, h.step, now); {
 		case s.spent(h.step):
 			if f.reason.Kind == WrongCode {
 				f.reason = replayed(s.details(h.step), now)

@@ -52,11 +52,8 @@ func (s State) spend(k Key, n Spent) State {
 
 // mark returns the last step that counts as spent.
 func (s State) mark() int64 {
-	switch {
-	case len(s.Spent) > 0:
-		return s.Spent[len(s.Spent)-1]
-	case s.Floor != 0:
-		return s.Floor
+	if n := len(s.Spent); n > 0 { // and if there is a Floor
+		return s.Spent[n-1]
 	}
 	return math.MinInt64
 }

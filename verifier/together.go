@@ -25,10 +25,11 @@ const (
 // together notices when the devices of many users seem to have been set at the
 // same time by the same amount: then it was the server's clock that was set.
 //
-// It is for telling an admin, and decides about nobody. Who has half of the keys
+// It tells an admin, stops learning for an hour at most, and decides about nobody.
+// Who has half of the keys
 // that are in use can raise the alarm by setting their devices; who has one
-// cannot, as a key counts once, and neither can who has none, as only codes that
-// are right show where a device is.
+// cannot, as a key counts once, and neither can who has none, as only logins
+// that were accepted show where a device is.
 //
 // The zero together is ready to use. Its methods may be called at once. They
 // take as long as a binary search among the last 4096 keys seen.

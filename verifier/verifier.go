@@ -49,8 +49,11 @@
 //	(low now - high then) / Δ  ≤  ρ  ≤  (high now - low then) / Δ
 //
 // and ρ in turn what θ can have been then. None of that excludes the truth as long
-// as the device keeps to the 60 ppm and the person to D. If nothing is left, one
-// of them has not, mostly because the device was set, and learning starts again.
+// as the device keeps to an even rate within the 60 ppm and the person to D. If
+// nothing is left, one of them has not, mostly because the device was set, and
+// learning starts again. (A crystal that wanders by a few ppm over the year starts
+// again now and then, and is refused about once in a thousand logins.) A device
+// that was never seen is taken to be within a step of the server.
 //
 // The codes that let somebody in at t are those of the steps that such a device
 // can have shown between t-D and t,
@@ -60,16 +63,17 @@
 // and those of T and T-1 by the server's own clock, because a device that is set
 // is set right mostly; less the spent ones, a set and not a mark. That makes two
 // centres. For a week there is a third, where the device was before it was set
-// the last time. D is a compromise: a longer one refuses fewer people who
+// the last time. Of an interval that has become wider than four minutes the middle
+// counts. D is a compromise: a longer one refuses fewer people who
 // type slowly, and lets more codes in.
 //
-// A code that is further off, but within a day, lets nobody in alone. It is
+// A code that is further off, but within a day (12 h with periods of 15 s), lets nobody in alone. It is
 // remembered for five minutes with every step that it fits, and completed by a
 // later code whose interval for θ has something in common with its own (RFC 6238,
 // section 6). Nothing is learned from ordinary logins while the server's own
-// clock is not known to be right, nor for an hour after many devices have
-// seemed to move together; what two codes have shown always counts, since whoever
-// typed them could not get in otherwise.
+// clock is not known to be right, nor while many devices seem to have moved
+// together, for an hour at most; what two codes have shown always counts, since
+// whoever typed them could not get in otherwise, and so does an enrolment.
 //
 // Everything in a [Request] is hostile. What the Directory and the Store return
 // is trusted.

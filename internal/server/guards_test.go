@@ -1,0 +1,282 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lockstep/admin"
+	"lockstep/internal/opaque"
+	"lockstep/ldapsync"
+	"lockstep/radiusd"
+	"lockstep/verifier"
+)
+
+// An alarm is logged when it begins and when it ends, and told for a day more.
+func TestAlarmsAreFollowed(t *testing.T) {
+	var log bytes.Buffer
+	a := &alarms{log: slog.New(slog.NewTextHandler(&log, nil))}
+	now := time.Now()
+	alarm := verifier.Alarm{Moved: 90 * time.Second, Users: 12, Of: 15, Since: now}
+	lines := func(want int) {
+		t.Helper()
+		if got := strings.Count(log.String(), "\n"); got != want {
+			t.Fatalf("%d lines, want %d:\n%s", got, want, log.String())
+		}
+	}
+	a.look(verifier.Alarm{}, false, now)
+	lines(0)
+	if f, ok := a.finding(); ok {
+		t.Errorf("before there was one: %+v", f)
+	}
+	for range 3 {
+		a.look(alarm, true, now)
+	}
+	lines(1)
+	if f, ok := a.finding(); !ok || !f.Bad || !strings.Contains(f.Text, "went back by 1 min 30 s") || f.Advice == "" {
+		t.Errorf("while it is on: %+v, %v", f, ok)
+	}
+	for range 3 {
+		a.look(verifier.Alarm{}, false, now)
+	}
+	lines(2)
+	if f, ok := a.finding(); !ok || f.Bad || !strings.Contains(f.Text, "12 of the 15") || !strings.Contains(f.Text, "over since") {
+		t.Errorf("when it is over: %+v, %v", f, ok)
+	}
+	a.look(alarm, true, now)
+	if f, _ := a.finding(); !f.Bad {
+		t.Errorf("when it is on again: %+v", f)
+	}
+	lines(3)
+	a.look(verifier.Alarm{}, false, now.Add(-25*time.Hour))
+	if f, ok := a.finding(); ok {
+		t.Errorf("a day later: %+v", f)
+	}
+}
+
+// fakes are a directory of one person and a store in memory.
+type fakes struct {
+	mu      sync.Mutex
+	key     verifier.Key
+	state   verifier.State
+	version verifier.Version
+}
+
+func (f *fakes) Account(name string) (verifier.Account, error) {
+	return verifier.Account{ID: name, Name: name, Key: f.key}, nil
+}
+
+func (f *fakes) CheckPassword(_ context.Context, _ verifier.Account, password opaque.Bytes) error {
+	if string(password.Reveal()) != "secret" {
+		return &verifier.PasswordError{}
+	}
+	return nil
+}
+
+func (f *fakes) Load(context.Context, string) (verifier.State, verifier.Version, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state, f.version, nil
+}
+
+func (f *fakes) CompareAndSwap(_ context.Context, _ string, _ verifier.Version, next verifier.State) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state, f.version = next, f.version+1
+	return nil
+}
+
+// What a resynchronization by challenge looks like to radiusd, from the text of
+// the question to the reason in the log; and that the question is tied to who
+// was asked.
+func TestNextCodeIsTranslated(t *testing.T) {
+	f := &fakes{key: verifier.Key{Bytes: opaque.Text("12345678901234567890"), Algorithm: verifier.SHA1, Digits: 6, Period: 30 * time.Second}}
+	now := time.Now()
+	a := authenticator{verifier.New(f, f, func() time.Time { return now }), verifier.Policy{Challenge: true}, false}
+	typed := func(before string) opaque.Bytes {
+		code, err := f.key.Code(f.key.Step(now) + 18)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opaque.Text(before + code)
+	}
+	ask := func(r radiusd.Request) radiusd.Answer {
+		t.Helper()
+		r.UserName, r.Client = "alice", &radiusd.Client{Name: "vpn"}
+		answer, err := a.Authenticate(t.Context(), &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	first := ask(radiusd.Request{Typed: typed("secret")})
+	if first.Outcome != radiusd.Challenge || first.Message != nextCode || first.Wait != 2*time.Minute {
+		t.Fatalf("%+v", first)
+	}
+	if plain := ask(radiusd.Request{Typed: opaque.Text("secret")}); plain.Message != "" || plain.Wait != 0 {
+		t.Errorf("asked for a code: %+v", plain)
+	}
+	now = now.Add(30 * time.Second)
+	last := ask(radiusd.Request{Typed: typed(""), Challenged: true, Kept: first.Keep})
+	if last.Outcome != radiusd.Accept || !strings.HasPrefix(last.Reason, "resynchronized: device is 8 min ") && !strings.HasPrefix(last.Reason, "resynchronized: device is 9 min ") {
+		t.Errorf("%+v", last)
+	}
+}
+
+// Nothing is learned while the clock is not trusted, and the server asks.
+func TestServerAsksItsClock(t *testing.T) {
+	for _, trust := range []bool{false, true} {
+		dir := t.TempDir()
+		keys := people(t, filepath.Join(dir, "p.ldif"), "alice")
+		cfg := testConfig(dir, "p.ldif")
+		cfg.Verifier.TrustClock = trust
+		s := begin(t, cfg)
+		login(t, s, "alice", keys["alice"])
+		st, err := s.verifier.Standing(t.Context(), verifier.Account{Key: keys["alice"]})
+		if err != nil || len(st.Recent) != 1 || st.Clock.At.IsZero() == s.clock.Trusted() {
+			t.Errorf("trust %v: trusted %v, learned %+v, %v", trust, s.clock.Trusted(), st.Clock, err)
+		}
+		if trust && !s.clock.Trusted() {
+			t.Error("trust_clock does not reach the clock")
+		}
+	}
+}
+
+func TestTrustClockNeedsARestart(t *testing.T) {
+	a, b := testConfig("/a", "x"), testConfig("/a", "x")
+	b.Verifier.TrustClock = true
+	if got := needRestart(a, b); len(got) != 1 || got[0] != "verifier.trust_clock" {
+		t.Errorf("needRestart = %q", got)
+	}
+}
+
+// What the doctor calls bad, and an alarm among it.
+func TestDoctorFindsWhatIsBad(t *testing.T) {
+	dir := t.TempDir()
+	people(t, filepath.Join(dir, "p.ldif"), "alice")
+	cfg := testConfig(dir, "p.ldif")
+	cfg.Radius.Clients[0].RequireMessageAuthenticator = false
+	s := begin(t, cfg)
+	bad := func(subject string) *admin.Finding {
+		for _, f := range s.doctor(t.Context()) {
+			if f.Subject == subject && f.Bad {
+				return &f
+			}
+		}
+		return nil
+	}
+	if f := bad("client test"); f == nil || !strings.Contains(f.Text, "CVE-2024-3596") || f.Advice == "" {
+		t.Errorf("client: %+v", f)
+	}
+	if f := bad("store"); f != nil {
+		t.Errorf("store: %+v", f)
+	}
+	broken := errors.New("disk is full") // until the next look at the disk, within a second
+	s.storeErr.Store(&broken)
+	if f := s.storeFinding(); !f.Bad || f.Text != "disk is full" {
+		t.Errorf("store: %+v", f)
+	}
+	s.alarms.look(verifier.Alarm{Moved: time.Minute, Users: 5, Of: 5}, true, time.Now())
+	if !slices.ContainsFunc(s.doctor(t.Context()), func(f admin.Finding) bool { return f.Bad && strings.Contains(f.Text, "5 of the 5 users") }) {
+		t.Error("the alarm is not told")
+	}
+}
+
+// What Explain says, by kind of reason.
+func TestExplanations(t *testing.T) {
+	x := admin.Explanation{User: "alice"}
+	wrong(&x, ldapsync.Account{Name: "alice", Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second},
+		verifier.Explanation{Reason: verifier.Reason{Kind: verifier.WrongCode}, Other: verifier.Key{Algorithm: "SHA256", Digits: 8, Period: time.Minute}})
+	if x.Verdict != admin.VerdictOther || x.Text != "a code of this key with SHA256, 8 digits, 60 s; the account has SHA1, 6 digits, 30 s" {
+		t.Errorf("%+v", x)
+	}
+}
+
+// Codes of one resynchronization are one login; the longest wait counts.
+func TestLoginsAreDescribed(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var u admin.User
+	describeLogins(&u, verifier.Standing{
+		Recent:  []verifier.Spent{{Step: 3, At: at, By: "vpn"}, {Step: 2, At: at, By: "vpn"}, {Step: 1, At: at.Add(-time.Hour), By: "ssh"}},
+		Waiting: []verifier.Wait{{Source: "a", Until: at.Add(time.Second)}, {Source: "b", Until: at.Add(time.Minute)}},
+	})
+	if len(u.Logins) != 2 || u.LastClient != "vpn" || !u.LockedUntil.Equal(at.Add(time.Minute)) || len(u.Waiting) != 2 {
+		t.Errorf("%+v", u)
+	}
+	describeClock(&u, verifier.Standing{Offset: verifier.Offsets{Low: -30 * time.Second, High: 30 * time.Second}}, 30*time.Second)
+	if u.Clock != nil || u.OutOfStep != nil {
+		t.Errorf("nothing is known: %+v, %+v", u.Clock, u.OutOfStep)
+	}
+	k := verifier.Key{Period: 30 * time.Second}
+	describeClock(&u, verifier.Standing{
+		Clock:  verifier.Clock{At: at, Rate: verifier.Rates{Low: -1000, High: 3000}},
+		Offset: verifier.Offsets{Low: 10 * time.Second, High: 14 * time.Second},
+		Far:    verifier.Far{At: at, Steps: []int64{k.Step(at) + 120}},
+	}, 30*time.Second)
+	if c := u.Clock; math.Abs(c.Offset-11.333) > 0.001 || math.Abs(c.OffsetError-2.667) > 0.001 || c.Drift != 0.0864 || math.Abs(c.DriftError-0.1728) > 1e-9 || !c.Observed.Equal(at) {
+		t.Errorf("%+v", c)
+	}
+	if o := u.OutOfStep; len(o.Offsets) != 1 || o.Offsets[0] != 3600 || !o.At.Equal(at) {
+		t.Errorf("%+v", o)
+	}
+}
+
+// What the helpdesk is told of each kind of code, by a running server.
+func TestHelpdeskIsTold(t *testing.T) {
+	dir := t.TempDir()
+	key := people(t, filepath.Join(dir, "p.ldif"), "alice")["alice"]
+	cfg := testConfig(dir, "p.ldif")
+	cfg.Verifier.MaxFailures, cfg.Verifier.ForwardOnly = 5, true
+	s := begin(t, cfg)
+	u := s.users()
+	now := key.Step(time.Now())
+	at := func(offset int64) opaque.Bytes {
+		code, err := key.Code(now + offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opaque.Text(code)
+	}
+	told := func(code opaque.Bytes, verdict string, accepted bool, text string) {
+		t.Helper()
+		x, err := u.Explain(t.Context(), "alice", code)
+		if err != nil || x.User != "alice" || x.Verdict != verdict || x.Accepted != accepted || !strings.Contains(x.Text, text) {
+			t.Errorf("%+v, %v; want %q, %v, %q", x, err, verdict, accepted, text)
+		}
+	}
+	told(at(0), admin.VerdictCurrent, true, "a right code")
+	told(at(1), admin.VerdictCurrent, true, "of a clock that is 30 s ahead, as this device's may be")
+	told(at(40), admin.VerdictOut, false, "a clock that is 20 min 0 s ahead")
+	told(opaque.Text("12345"), admin.VerdictNoCode, false, "alice's have 6 digits")
+	in := verifier.Request{User: "alice", Typed: opaque.Text("alice" + string(at(0).Reveal())), Client: "vpn"}
+	if d, err := s.verifier.Verify(t.Context(), in); err != nil || d.Outcome != verifier.Accepted {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	told(at(0), admin.VerdictSpent, false, "used already, 0 s ago by")
+	told(at(-40), admin.VerdictEarly, false, "forward_only")
+	if r, err := u.Resync(t.Context(), "alice", at(100), at(103)); err != nil || r.Done || r.Reason == "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := u.Resync(t.Context(), "alice", at(100), at(101)); err != nil || !r.Done || r.Offset < 2700 || r.Offset > 3200 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for i := range 5 {
+		r := verifier.Request{User: "alice", Typed: opaque.Text(fmt.Sprintf("x%06d", i)), Source: fmt.Sprint(i)}
+		if _, err := s.verifier.Verify(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told(at(102), admin.VerdictCurrent, false, "but the account is locked")
+	if user, err := u.Show(t.Context(), "alice"); err != nil || !user.Locked || user.Failures != 5 {
+		t.Errorf("%+v, %v", user, err)
+	}
+}
