@@ -12,7 +12,7 @@ func TestOptions(t *testing.T) {
 		err  string
 	}{
 		{"", options{config: DefaultConfig, digits: 6}, ""},
-		{"config=/etc/other.toml nullok echo_code forward_pass digits=8", options{config: "/etc/other.toml", echoCode: true, forwardPass: true, digits: 8}, ""},
+		{"config=/etc/other.toml nullok echo_code forward_pass digits=8", options{config: "/etc/other.toml", echoCode: true, nullok: true, forwardPass: true, digits: 8}, ""},
 		{"one_prompt try_first_pass", options{config: DefaultConfig, ask: onePrompt, firstPass: tryFirstPass, digits: 6}, ""},
 		{"code_only use_first_pass", options{config: DefaultConfig, ask: codeOnly, firstPass: useFirstPass, digits: 6}, ""},
 		{"one_prompt one_prompt", options{config: DefaultConfig, ask: onePrompt, digits: 6}, ""},

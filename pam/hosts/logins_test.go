@@ -494,7 +494,14 @@ func TestNullok(t *testing.T) {
 	if out, err := s.run(s.command("pamtester", "nonull", stranger.name, "authenticate"), "123456"); err == nil || !strings.Contains(out, "User not known") {
 		t.Errorf("without nullok: %v, %q", err, out)
 	}
-	p := s.people[0]
+	// In sshd too, for somebody who has an account and no key at the server.
+	s.writeHost(told, map[string]string{"sshd": "auth required pam_unix.so\nauth required MODULE code_only nullok\naccount required pam_permit.so\nsession required pam_permit.so\n"})
+	d := s.sshd("KbdInteractiveAuthentication yes")
+	s.enrolled(told, s.people[1:])
+	if out, prompts, err := d.ssh(s.people[0].name, "keyboard-interactive", unixPassword); err != nil || len(prompts) != 1 {
+		t.Errorf("sshd: %v, %q, asked %q\n%s", err, out, prompts, told.tail())
+	}
+	p := s.people[1]
 	if out, err := s.run(s.command("pamtester", "null", p.name, "authenticate"), "000000"); err == nil {
 		t.Errorf("enrolled, with a wrong code: %q", out)
 	}

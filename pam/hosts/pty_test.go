@@ -57,7 +57,7 @@ func (s *stage) converse(cmd *exec.Cmd, turns ...turn) string {
 }
 
 // pty opens a pseudo-terminal.
-func pty(t *testing.T) (master, terminal *os.File) {
+func pty(t testing.TB) (master, terminal *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -31,7 +31,7 @@ import (
 // services and sudoers, in a mount namespace, with the module and the helper as
 // they are built for a release, and a lockstep server beside it.
 type stage struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	holder *exec.Cmd // keeps the namespace
 	people []person
@@ -59,7 +59,7 @@ const unixPassword = "the local password"
 
 // newStage sets a stage with so many people and the named PAM services. In them
 // MODULE stands for the module with its configuration.
-func newStage(t *testing.T, people int, services map[string]string) *stage {
+func newStage(t testing.TB, people int, services map[string]string) *stage {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: sshd and su do")
@@ -82,7 +82,7 @@ func newStage(t *testing.T, people int, services map[string]string) *stage {
 }
 
 // publicDir is a temporary directory that other users can enter.
-func publicDir(t *testing.T) string {
+func publicDir(t testing.TB) string {
 	dir := t.TempDir()
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
@@ -219,13 +219,7 @@ func (s *stage) serve(client, name string) *server {
 	var b [3]byte
 	rand.Read(b[:])
 	v.addr = fmt.Sprintf("127.%d.%d.%d:1812", 64+b[0]%128, b[1], 1+b[2]%254)
-	var ldif strings.Builder
-	for _, p := range s.people {
-		salted := sha1.Sum([]byte(p.password + "salt"))
-		fmt.Fprintf(&ldif, "dn: uid=%s,dc=example,dc=org\nuid: %s\nuserPassword: {SSHA}%s\noathSecret: %s\n\n", p.name, p.name,
-			base64.StdEncoding.EncodeToString(append(salted[:], "salt"...)), base32.StdEncoding.EncodeToString(p.key.Bytes.Reveal()))
-	}
-	s.write(name+"/people.ldif", ldif.String(), 0o600)
+	s.write(name+"/people.ldif", ldif(s.people), 0o600)
 	s.write(name+"/secret", v.secret, 0o600)
 	s.write(name+"/lockstep.toml", fmt.Sprintf(`[directory]
 url = ["ldif:people.ldif"]
@@ -249,7 +243,25 @@ socket = "admin.sock"
 	return v
 }
 
-func (v *server) start(t *testing.T) {
+// enrolled has the server know these people and no others.
+func (s *stage) enrolled(v *server, people []person) {
+	s.t.Helper()
+	read := strings.Count(v.log.String(), "directory file read")
+	s.write(filepath.Base(v.dir)+"/people.ldif", ldif(people), 0o600)
+	testenv.Eventually(s.t, "the directory to be read", func() bool { return strings.Count(v.log.String(), "directory file read") > read })
+}
+
+func ldif(people []person) string {
+	var text strings.Builder
+	for _, p := range people {
+		salted := sha1.Sum([]byte(p.password + "salt"))
+		fmt.Fprintf(&text, "dn: uid=%s,dc=example,dc=org\nuid: %s\nuserPassword: {SSHA}%s\noathSecret: %s\n\n", p.name, p.name,
+			base64.StdEncoding.EncodeToString(append(salted[:], "salt"...)), base32.StdEncoding.EncodeToString(p.key.Bytes.Reveal()))
+	}
+	return text.String()
+}
+
+func (v *server) start(t testing.TB) {
 	t.Helper()
 	v.cmd = exec.Command(filepath.Join(built.dir, "lockstep"), "serve", "-config", filepath.Join(v.dir, "lockstep.toml"))
 	v.cmd.Stdout, v.cmd.Stderr = v.log, v.log
@@ -280,7 +292,7 @@ var built struct {
 }
 
 // build builds the module and the helper as "make pam" does, and the server.
-func build(t *testing.T) {
+func build(t testing.TB) {
 	t.Helper()
 	built.once.Do(func() {
 		cmd := exec.Command("make", "-s", "-C", "../..", "pam", "build", "BIN="+built.dir, "HELPER="+filepath.Join(built.dir, "lockstep-pam"))
@@ -306,7 +318,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-func file(t *testing.T, path string) string {
+func file(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -315,7 +327,7 @@ func file(t *testing.T, path string) string {
 	return string(b)
 }
 
-func output(t *testing.T, name string, args ...string) string {
+func output(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	b, err := exec.Command(testenv.Tool(t, name), args...).Output()
 	if err != nil {

@@ -59,7 +59,7 @@ func built(t *testing.T) string {
 }
 
 func compileAll(gcc string) (string, error) {
-	dir, err := os.MkdirTemp("", "pam")
+	dir, err := os.MkdirTemp("", "pam-module")
 	if err != nil {
 		return "", err
 	}

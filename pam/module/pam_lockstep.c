@@ -150,8 +150,8 @@ static void only_sigchld(sigset_t *set)
 }
 
 /* hush keeps the helper's SIGCHLD from the host by blocking it in this thread. To set
- * SIG_DFL instead would discard what is pending of the host's own children, and two
- * threads that save and restore a handler can leave the wrong one. */
+ * SIG_DFL meanwhile would lose those of the host's own children, and two threads that
+ * save and restore a handler can leave the wrong one. */
 static void hush(struct talk *t)
 {
 	sigset_t chld;
@@ -290,9 +290,11 @@ static int accepted(struct talk *t)
 	return PAM_SUCCESS;
 }
 
+/* PAM_DISALLOW_NULL_AUTHTOK is about empty passwords: sshd sets it for everybody, and the
+ * modules after this one still ask for theirs. */
 static int not_enrolled(struct talk *t)
 {
-	return t->nullok && !(t->flags & PAM_DISALLOW_NULL_AUTHTOK) ? PAM_IGNORE : PAM_USER_UNKNOWN;
+	return t->nullok ? PAM_IGNORE : PAM_USER_UNKNOWN;
 }
 
 /* MEANS makes one number of a message's type and its arg. */

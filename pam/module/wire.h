@@ -13,7 +13,7 @@
  *
  * Text is octets without a meaning for NUL at the end, except that START separates
  * its fields by it. A message that is none of these, is longer than WIRE_MAX, or
- * comes when it is not its turn ends the conversation: the module then returns
+ * comes when it is not its turn, or has a NUL in its text, ends the conversation: the module then returns
  * PAM_AUTHINFO_UNAVAIL, and the helper exits.
  */
 #ifndef LOCKSTEP_WIRE_H
@@ -53,7 +53,10 @@ enum wire_style {
 	WIRE_ERROR = 3,
 };
 
-/* Of RESULT. The text of WIRE_ACCEPTED, if there is any, becomes PAM_AUTHTOK. */
+/*
+ * Of RESULT. The text of WIRE_ACCEPTED, if there is any, becomes PAM_AUTHTOK. It counts
+ * only if somebody has answered, or WIRE_HAS_AUTHTOK was said.
+ */
 enum wire_result {
 	WIRE_ACCEPTED = 1,     /* PAM_SUCCESS */
 	WIRE_REFUSED = 2,      /* PAM_AUTH_ERR */

@@ -132,8 +132,14 @@ static bool told(int fd)
 	return poll(&p, 1, 1000) == 1 && read(fd, &info, sizeof info) == sizeof info;
 }
 
+static int nudge(void)
+{
+	return kill(getpid(), SIGCHLD);
+}
+
 /* A host that learns of its children by signalfd, and loses none: of those that died
- * before, in the conversation, or at any time. */
+ * before, at any time, or in the conversation. Nor does it lose the signal of a child
+ * that it has reaped, or one that it has sent to itself. */
 static void by_signalfd(void)
 {
 	sigset_t chld, old;
@@ -144,23 +150,24 @@ static void by_signalfd(void)
 	must(sigprocmask(SIG_BLOCK, &chld, &old) == 0);
 	must((fd = signalfd(-1, &chld, SFD_CLOEXEC)) >= 0);
 	for (int i = 0; i < times; i++) {
-		if (i % 3 == 0)
-			child_dies();
-		if (i % 3 == 1)
+		int kind = i % 5;
+
+		if (kind == 1)
 			child_dies_soon();
-		on_prompt = i % 3 == 2 ? child_dies : NULL;
+		if (kind == 0 || kind == 3)
+			child_dies();
+		if (kind == 3)
+			must(waitpid(child, NULL, 0) == child);
+		on_prompt = kind == 2 ? child_dies : kind == 4 ? nudge : NULL;
 		authenticate();
 		on_prompt = NULL;
-		while (waitpid(child, NULL, WNOHANG) != child) {
-			if (told(fd))
-				continue;
-			lost++;
-			waitpid(child, NULL, 0);
-			break;
-		}
-		if (i % 3 != 1 && !told(fd))
-			lost++;
+		lost += !told(fd);
+		if (kind < 3)
+			must(waitpid(child, NULL, 0) == child);
 	}
+	/* Of a child that died after its signal was taken for another's. */
+	while (sigtimedwait(&chld, NULL, &(struct timespec){0}) == SIGCHLD)
+		;
 	close(fd);
 	must(sigprocmask(SIG_SETMASK, &old, NULL) == 0);
 	fprintf(out, "lost: %d\n", lost);
