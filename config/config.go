@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"lockstep/internal/opaque"
+	"lockstep/internal/secretfile"
 )
 
 // Example is a configuration that works once its addresses, names and secret
@@ -113,7 +114,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Faults{{File: path, Message: "cannot read the configuration: " + err.Error()}}
 	}
-	return parse(path, string(text), files{secret: readSecret, public: readPublic})
+	return parse(path, string(text), files{secret: secretfile.Read, public: readPublic})
 }
 
 // parse is Load for the text of a file at path.

@@ -1,22 +1,14 @@
 package config
 
 import (
-	"bytes"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"syscall"
 
 	"lockstep/internal/opaque"
+	"lockstep/internal/secretfile"
 )
 
-const (
-	maxSecret = 64 << 10 // octets of a secret file
-	maxPublic = 1 << 20  // octets of any other file
-)
+const maxPublic = 1 << 20 // octets of what is no secret file
 
 // files reads what a configuration refers to.
 type files struct {
@@ -33,78 +25,15 @@ type files struct {
 // An error names path only where there is such a file: a name that cannot be
 // opened may be the secret itself, given in the place of its file's name.
 func ReadSecret(path string) (opaque.Bytes, error) {
-	content, err := readSecret(path)
+	content, err := secretfile.Read(path)
 	if err != nil {
 		return opaque.Bytes{}, fmt.Errorf("cannot use the secret file: %w", err)
 	}
 	return opaque.Of(content), nil
 }
 
-func readSecret(path string) ([]byte, error) {
-	content, err := readFile(path, maxSecret, checkPrivate)
-	if err != nil {
-		return nil, err
-	}
-	content, found := bytes.CutSuffix(content, []byte("\n"))
-	if found {
-		content, _ = bytes.CutSuffix(content, []byte("\r"))
-	}
-	if len(content) == 0 {
-		return nil, errors.New("the file is empty; put the secret in it")
-	}
-	return content, nil
-}
-
-// checkPrivate refuses a file whose secret others may know or have chosen.
-func checkPrivate(path string, info fs.FileInfo) error {
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return errors.New("not a regular file")
-	case mode.Perm()&0o007 != 0:
-		return fmt.Errorf("others have access to the file; chmod 640 %q", path)
-	case mode.Perm()&0o020 != 0:
-		return fmt.Errorf("the file's group can change it; chmod 640 %q", path)
-	}
-	return nil
-}
-
 func readPublic(path string) ([]byte, error) {
-	return readFile(path, maxPublic, func(string, fs.FileInfo) error { return nil })
-}
-
-// readFile returns the content of the file at path, of limit octets at most,
-// once check has had a look at the open file, so that it cannot be exchanged
-// in between.
-func readFile(path string, limit int64, check func(path string, info fs.FileInfo) error) ([]byte, error) {
-	// Non-blocking, or a FIFO would wait for a writer.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, cause(err)
-	}
-	if err := check(path, info); err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("the file is larger than %d KiB", limit>>10)
-	}
-	return content, nil
-}
-
-// cause returns what the system said, without the path.
-func cause(err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err
-	}
-	return err
+	return secretfile.Content(path, maxPublic, secretfile.Anything)
 }
 
 // secret returns the content of the secret file that key names, empty if it

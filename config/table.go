@@ -53,7 +53,7 @@ func (t *table) fault(key, format string, args ...any) {
 	if !ok {
 		at = d.places[t.path]
 	}
-	d.faults = append(d.faults, placedFault{Fault{d.file, at.line, path, fmt.Sprintf(format, args...)}, at.offset})
+	d.faults = append(d.faults, placedFault{Fault{File: d.file, Line: at.line, Key: path, Message: fmt.Sprintf(format, args...)}, at.offset})
 }
 
 // sorted returns the faults in the order of the file, those without a line last.

@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"lockstep/internal/opaque"
+	"lockstep/internal/secretfile"
 )
 
 // Example is a configuration that works once its address and secret are those
@@ -23,6 +24,8 @@ import (
 //
 //go:embed pam.toml
 var Example string
+
+const maxFile = 64 << 10 // octets of pam.toml
 
 // Config says which servers are asked.
 type Config struct {
@@ -44,11 +47,11 @@ const leastTimeout, mostTimeout = 100 * time.Millisecond, 50 * time.Second
 // with the secrets. An error is always of type [Faults]. A file that others
 // than its owner can change is refused: it says who may let people in.
 func Load(path string) (*Config, error) {
-	text, err := readFile(path, checkOwned)
+	text, err := secretfile.Content(path, maxFile, secretfile.Owned)
 	if err != nil {
 		return nil, Faults{{File: path, Message: "cannot use the configuration: " + err.Error()}}
 	}
-	return parse(path, string(text), readSecret)
+	return parse(path, string(text), secretfile.Read)
 }
 
 // parse is Load for the text of a file at path.
@@ -60,7 +63,7 @@ func parse(path, text string, secret func(path string) ([]byte, error)) (*Config
 	r := &reader{file: path, content: text, secret: secret}
 	c := r.config(values)
 	if len(r.faults) > 0 {
-		r.faults.sort()
+		r.faults.Sort()
 		return nil, r.faults
 	}
 	return c, nil
@@ -146,7 +149,7 @@ func (t table) fault(key, message string) {
 	if slices.ContainsFunc(t.faults, func(f Fault) bool { return f.Key == path }) {
 		return
 	}
-	t.faults = append(t.faults, Fault{t.file, lineOf(t.content, t.number, key), path, message})
+	t.faults = append(t.faults, Fault{File: t.file, Line: lineOf(t.content, t.number, key), Key: path, Message: message})
 }
 
 func (t table) unknown(known ...string) {

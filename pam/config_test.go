@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -170,46 +169,6 @@ func put(t testing.TB, dir, name, content string, mode os.FileMode) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func TestReadSecret(t *testing.T) {
-	for _, tt := range []struct {
-		name, content string
-		mode          os.FileMode
-		want, err     string
-	}{
-		{"one newline is cut off", "s\n\n", 0o600, "s\n", ""},
-		{"a DOS newline too", "s\r\n", 0o640, "s", ""},
-		{"any other octet belongs to it", " \x00\xff\r ", 0o400, " \x00\xff\r ", ""},
-		{"more than 64 KiB", strings.Repeat("x", 64<<10+1), 0o600, "", "larger than 64 KiB"},
-		{"others can read it", canary, 0o604, "", "others have access"},
-		{"others can write it", canary, 0o602, "", "others have access"},
-		{"the group can write it", canary, 0o620, "", "others than its owner"},
-		{"it is empty", "", 0o600, "", "is empty"},
-		{"it is a newline", "\r\n", 0o600, "", "is empty"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			checkReadSecret(t, put(t, t.TempDir(), "s", tt.content, tt.mode), tt.want, tt.err)
-		})
-	}
-	dir := t.TempDir()
-	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	checkReadSecret(t, filepath.Join(dir, "fifo"), "", "not a regular file")
-	checkReadSecret(t, dir, "", "not a regular file")
-	checkReadSecret(t, filepath.Join(dir, canary), "", "no such file")
-}
-
-func checkReadSecret(t *testing.T, path, want, wantErr string) {
-	t.Helper()
-	got, err := readSecret(path)
-	if string(got) != want || (err == nil) != (wantErr == "") {
-		t.Errorf("readSecret: %d octets, %v; want %d, error %q", len(got), err, len(want), wantErr)
-	}
-	if err != nil && (!strings.Contains(err.Error(), wantErr) || strings.Contains(err.Error(), canary)) {
-		t.Errorf("readSecret: error %q, want %q and no secret", err, wantErr)
-	}
 }
 
 func TestLoad(t *testing.T) {
