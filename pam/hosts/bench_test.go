@@ -3,7 +3,6 @@ package hosts
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -60,5 +59,5 @@ func BenchmarkModule(b *testing.B) {
 		return took[service][len(took[service])/2]
 	}
 	b.ReportMetric((median("module")-median("permit")).Seconds()*1000, "added-ms")
-	b.Log(fmt.Sprintf("module %v, permit %v", median("module"), median("permit")))
+	b.Logf("module %v, permit %v", median("module"), median("permit"))
 }
