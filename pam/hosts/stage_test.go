@@ -165,12 +165,14 @@ cat >/dev/null`
 	if err := s.holder.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { stdin.Close(); s.holder.Wait() })
-	if line := make([]byte, 6); true {
-		if _, err := io.ReadFull(stdout, line); err != nil || string(line) != "ready\n" {
-			s.t.Skipf("no mount namespace is to be had here: %s", complaint.String())
-		}
+	line := make([]byte, len("ready\n"))
+	_, err = io.ReadFull(stdout, line)
+	end := func() { stdin.Close(); s.holder.Wait() }
+	if err != nil || string(line) != "ready\n" {
+		end()
+		s.t.Skipf("no mount namespace is to be had here: %s", complaint.String())
 	}
+	s.t.Cleanup(end)
 }
 
 // command returns a command that runs on the stage.
