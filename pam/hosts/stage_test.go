@@ -178,8 +178,9 @@ cat >/dev/null`
 // command returns a command that runs on the stage.
 func (s *stage) command(name string, args ...string) *exec.Cmd {
 	path := testenv.Tool(s.t, name)
-	ns := fmt.Sprintf("--mount=/proc/%d/ns/mnt", s.holder.Process.Pid)
-	cmd := exec.Command("nsenter", append([]string{ns, path}, args...)...)
+	of := fmt.Sprintf("/proc/%d/", s.holder.Process.Pid)
+	// The root too, where that is not the namespace's, as in a chroot.
+	cmd := exec.Command("nsenter", append([]string{"--mount=" + of + "ns/mnt", "--root=" + of + "root", path}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.WaitDelay = time.Second
 	return cmd

@@ -4,6 +4,7 @@
  * not need.
  */
 #define _GNU_SOURCE
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -31,15 +32,15 @@ harden(void)
 {
 	const struct rlimit none = {0, 0};
 	const pid_t parent = getppid();
-	const gid_t gid = getegid();
 	const uid_t uid = geteuid();
+	const gid_t gid = uid == 0 ? 0 : getegid(); /* su keeps its caller's */
 
 	/*
 	 * sudo and su run with the real ids of who calls them. The ids come first:
 	 * changing them takes back what follows. A process that does not get this
 	 * far could be stopped or read by that user, and must not be.
 	 */
-	if (setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0 ||
+	if ((uid == 0 && setgroups(0, NULL) != 0) || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
 		_exit(126);
 

@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -205,6 +206,39 @@ static int spawn(int sock, pid_t *pid)
 	return err;
 }
 
+/* What whoever calls su or sudo can set, so that the helper fails for want of it. */
+static const int limits[] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC, RLIMIT_NOFILE};
+
+enum { LIMITS = sizeof limits / sizeof limits[0] };
+
+/* spawn_as_root is spawn, but where the host is setuid the helper gets neither the real
+ * user of the caller, who could kill it before it has got to its own credentials, nor
+ * the caller's limits, where we may lift them. The system call and not the function of
+ * libc: that would change all threads. */
+static int spawn_as_root(int sock, pid_t *pid)
+{
+	const struct rlimit infinite = {RLIM_INFINITY, RLIM_INFINITY}, some = {1024, 1024};
+	struct rlimit was[LIMITS];
+	bool lifted[LIMITS];
+	uid_t caller = getuid();
+	int err;
+
+	if (geteuid() != 0 || caller == 0)
+		return spawn(sock, pid);
+	if (syscall(SYS_setresuid, 0, -1, -1) != 0)
+		return errno;
+	for (int i = 0; i < LIMITS; i++)
+		lifted[i] = getrlimit(limits[i], &was[i]) == 0 &&
+			    setrlimit(limits[i], limits[i] == RLIMIT_NOFILE ? &some : &infinite) == 0;
+	err = spawn(sock, pid);
+	for (int i = 0; i < LIMITS; i++)
+		if (lifted[i])
+			setrlimit(limits[i], &was[i]);
+	if (syscall(SYS_setresuid, caller, -1, -1) != 0)
+		abort(); /* the host would go on as somebody else than it believes */
+	return err;
+}
+
 /* open_helper opens t->sock and t->pidfd, or leaves nothing behind and returns an errno.
  * The number alone will not do: where the host reaps every child, it may name another
  * process by the time that we end ours. */
@@ -216,7 +250,7 @@ static int open_helper(struct talk *t)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return errno;
 	t->sock = pair[0];
-	err = spawn(pair[1], &pid);
+	err = spawn_as_root(pair[1], &pid);
 	close(pair[1]);
 	if (err == 0 && (t->pidfd = syscall(SYS_pidfd_open, pid, 0)) < 0) {
 		err = errno;
