@@ -126,6 +126,8 @@ static void show_surroundings(void)
 	if (f)
 		fclose(f);
 	show_descriptors();
+	snprintf(line, sizeof line, "real user %d", (int)getuid());
+	say(line);
 	say(getsid(0) == getpid() ? "own session" : "session of the host");
 }
 

@@ -408,7 +408,17 @@ static void fuzz(void)
 			fprintf(out, "%s\n", name(rc));
 }
 
+/* su: the real user is the caller, and stays so. */
+static void of_a_stranger(void)
+{
+	must(setresuid(65534, 0, 0) == 0);
+	plain();
+	must(getuid() == 65534 && geteuid() == 0);
+	must(setresuid(0, 0, 0) == 0);
+}
+
 static const struct mode modes[] = {
+	{"setuid", of_a_stranger},
 	{"plain", plain}, {"verdict", verdict}, {"begin-fork", begin_fork}, {"auth-fork-auth", auth_fork_auth},
 	{"descriptors", descriptors}, {"bare", bare}, {"search", search}, {"fuzz", fuzz}, {0},
 };
