@@ -31,10 +31,12 @@ func TestRead(t *testing.T) {
 		{"one newline is cut off", "s\n\n", 0o600, "s\n", ""},
 		{"a DOS newline too", "s\r\n", 0o640, "s", ""},
 		{"any other octet belongs to it", " \x00\xff\r ", 0o400, " \x00\xff\r ", ""},
-		{"more than 64 KiB", strings.Repeat("x", 64<<10+1), 0o600, "", "larger than 64 KiB"},
-		{"others can read it", canary, 0o604, "", "others have access"},
-		{"others can write it", canary, 0o602, "", "others have access"},
-		{"the group can write it", canary, 0o620, "", "group can change it"},
+		{"64 KiB are allowed", strings.Repeat("x", 64<<10), 0o600, strings.Repeat("x", 64<<10), ""},
+		{"more are not", strings.Repeat("x", 64<<10+1), 0o600, "", "larger than 64 KiB"},
+		{"others can read it", canary, 0o604, "", "others have access to the file; chmod 640"},
+		{"others can write it", canary, 0o602, "", "others have access to the file; chmod 640"},
+		{"others can execute it", canary, 0o601, "", "others have access to the file; chmod 640"},
+		{"the group can write it", canary, 0o620, "", "the file's group can change it; chmod 640"},
 		{"it is empty", "", 0o600, "", "is empty"},
 		{"it is a newline", "\r\n", 0o600, "", "is empty"},
 	} {
@@ -46,6 +48,12 @@ func TestRead(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	put(t, dir, "s", "secret", 0o600)
+	if err := os.Symlink("s", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	checkRead(t, filepath.Join(dir, "link"), "secret", "")
+	checkRead(t, "/dev/zero", "", "not a regular file")
 	checkRead(t, filepath.Join(dir, "fifo"), "", "not a regular file")
 	checkRead(t, dir, "", "not a regular file")
 	checkRead(t, filepath.Join(dir, canary), "", "no such file")
