@@ -77,3 +77,31 @@ func TestResyncByAdminSaysWhy(t *testing.T) {
 		t.Errorf("forward_only refuses the codes at the login: %q, %v", r, err)
 	}
 }
+
+// While nothing may be learned, a device that is back where it was before it was
+// set is known to be there, and no better than before.
+func TestSetBackWhileNothingIsLearned(t *testing.T) {
+	w := newWorld(t)
+	w.SetTrusted(func() bool { return false })
+	for _, off := range []int64{120, -120} {
+		w.must("secret"+w.code(off), Refused, OutOfStep)
+		w.now = w.now.Add(30 * time.Second)
+		w.must("secret"+w.code(off), Accepted, None)
+	}
+	before := w.state()
+	w.now = w.now.Add(time.Hour)
+	w.must("secret"+w.code(120), Accepted, None)
+	if s := w.state(); s.Clock != before.Former || s.Former != before.Clock {
+		t.Errorf("clock %+v and former %+v became %+v and %+v", before.Clock, before.Former, s.Clock, s.Former)
+	}
+}
+
+// Step 0 cannot be told from none in a State, and is no step.
+func TestTheFirstStepOf1970(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Unix(10, 0)
+	w.must("secret"+w.code(0), Refused, WrongCode)
+	if n := len(w.state().Spent); n != 0 {
+		t.Errorf("%d steps are spent", n)
+	}
+}
