@@ -9,9 +9,22 @@ import (
 
 // Account is an enrolled person, as the directory has them.
 type Account struct {
-	ID        string // stable over renames where the directory allows it: entryUUID, objectGUID or nsUniqueId, else "dn:" and the normalised DN; 1000 octets at most unless unusable
-	Name      string // canonical login name, see [Canonical]
-	DN        string // as the directory spells it; what a password is bound with
+	ID     string // stable over renames where the directory allows it: that of entryUUID, objectGUID or nsUniqueId, else "dn:" and the normalised DN; 1000 octets at most unless unusable
+	Name   string // canonical login name, see [Canonical]
+	DN     string // as the directory spells it; what a password is bound with
+	Tokens []Token
+
+	// Delegated is set where the directory itself checks the code, which is sent
+	// to it behind the password. There are no Tokens then.
+	Delegated bool
+
+	// Problems say which further tokens cannot be used, and why.
+	Problems []string
+}
+
+// Token is a key with the parameters of its codes.
+type Token struct {
+	Name      string // its serial number, or "1", "2" … within the account
 	Key       opaque.Bytes
 	Algorithm string // "SHA1", "SHA256" or "SHA512"
 	Digits    int    // 6 or 8
@@ -32,7 +45,10 @@ var (
 	// ErrEnrolled is returned by Enroll where the entry has a key already.
 	ErrEnrolled = errors.New("the entry has a key already")
 
-	// ErrNoEntry is returned by Enroll where no entry has the name.
+	// ErrNotEnrolled is returned by Revoke where the entry has no key.
+	ErrNotEnrolled = errors.New("the entry has no key")
+
+	// ErrNoEntry is returned by Enroll and Revoke where no entry has the name.
 	ErrNoEntry = errors.New("no entry has this name")
 )
 
@@ -53,22 +69,3 @@ type PasswordError struct {
 
 // Error implements error.
 func (e *PasswordError) Error() string { return "password refused: " + e.Cause }
-
-// Enrolment is what Enroll writes.
-type Enrolment struct {
-	Key       opaque.Bytes  // 10 to 128 octets
-	Algorithm string        // "SHA1", "SHA256", "SHA512"; "" is SHA1
-	Digits    int           // 6 or 8; 0 is 6
-	Period    time.Duration // 15 s to 120 s, whole seconds; 0 is 30 s
-}
-
-// EnrollOptions say how Enroll writes.
-type EnrollOptions struct {
-	// BindDN and BindPassword are the admin's own. An empty BindDN means the
-	// service account of the Config. A file needs neither.
-	BindDN       string
-	BindPassword opaque.Bytes
-
-	Replace bool // replace a key that is there
-	DryRun  bool // say whether it could be done, as far as that shows without writing
-}

@@ -14,6 +14,7 @@ import (
 
 	"lockstep/internal/opaque"
 	"lockstep/ldapsync/ldif"
+	"lockstep/ldapsync/sealed"
 )
 
 // Config says which directory and how. The zero value of a field is usable
@@ -28,10 +29,34 @@ type Config struct {
 	BindDN       string // the service account that reads the directory; "" is anonymous
 	BindPassword opaque.Bytes
 
-	LoginAttribute string // "" is "uid"
-	Schema         string // "oath", "freeradius" or "custom"; "" is "oath"
+	LoginAttribute string // "" is "uid", or "sAMAccountName" for "ad"
+	Schema         string // "oath", "freeipa", "freeradius", "ad" or "custom"; "" is "oath"
 	KeyAttribute   string // "" is that of the schema; required for "custom"
 	KeyEncoding    string // "base32" or "raw"; "" is "base32"
+
+	// Attributes of the schema "custom", beside the key. "" is none.
+	AlgorithmAttribute string // "SHA1", "SHA256" or "SHA512", in any case, also behind "HMAC-"
+	DigitsAttribute    string
+	PeriodAttribute    string // seconds
+	SerialAttribute    string
+	DisabledAttribute  string // TRUE or 1: the token does not count
+
+	// Delegate leaves the code to the directory: it is sent behind the password
+	// in the user's bind. For "freeipa", and "oath" with OpenLDAP's overlay otp.
+	Delegate bool
+
+	// Domains may stand before or after a login name: `DOMAIN\alice` and
+	// alice@domain are alice. In any case; empty is none.
+	Domains []string
+
+	Keyring    *sealed.Keyring   // opens sealed keys; nil opens none
+	SealTo     *sealed.PublicKey // what Enroll seals keys to; nil writes them in clear
+	Realm      string            // what sealed keys are bound to, beside the user; "" is the normalised base DN, or "ldif" if there is none
+	SealedOnly bool              // keys in clear are refused
+
+	// Follow says how changes are noticed: "syncrepl" (RFC 4533), "poll", or ""
+	// for whichever the server can.
+	Follow string
 
 	CA       []byte // PEM, trusted instead of the system's; nil is the system's
 	StartTLS bool   // with ldap://; others have TLS or need none, and disregard it
@@ -49,14 +74,16 @@ type Config struct {
 // pace is how often the source is looked at. Zero fields get the value beside.
 type pace struct {
 	changes time.Duration // 1 s, search for what has changed
-	full    time.Duration // 60 s, full refresh
+	full    time.Duration // 60 s, full refresh, where deletions are not told
+	whole   time.Duration // 6 h, full refresh, where they are
+	watch   time.Duration // 30 s, see whether a quiet server is still there
+	stall   time.Duration // 30 s, longest wait for the next message of a refresh
 	file    time.Duration // 500 ms, look at the file
 }
 
 func (c Config) withDefaults() Config {
-	c.LoginAttribute = or(c.LoginAttribute, "uid")
 	c.Schema = or(c.Schema, "oath")
-	c.KeyEncoding = or(c.KeyEncoding, "base32")
+	c.Realm = or(c.Realm, or(normalizeDN(c.BaseDN), "ldif"))
 	c.Timeout = or(c.Timeout, 3*time.Second)
 	c.Pool = or(c.Pool, 8)
 	c.Log = or(c.Log, slog.New(slog.DiscardHandler))
@@ -65,6 +92,9 @@ func (c Config) withDefaults() Config {
 	}
 	c.pace.changes = or(c.pace.changes, time.Second)
 	c.pace.full = or(c.pace.full, time.Minute)
+	c.pace.whole = or(c.pace.whole, 6*time.Hour)
+	c.pace.watch = or(c.pace.watch, 30*time.Second)
+	c.pace.stall = or(c.pace.stall, 30*time.Second)
 	c.pace.file = or(c.pace.file, 500*time.Millisecond)
 	return c
 }
@@ -104,6 +134,9 @@ func (c Config) check() (schema, error) {
 		if _, err := ldif.NormalizeDN(c.BaseDN); err != nil {
 			fault("base DN %q: %w", c.BaseDN, err)
 		}
+	}
+	if c.Follow != "" && c.Follow != "syncrepl" && c.Follow != "poll" {
+		fault("follow %q: want syncrepl or poll", c.Follow)
 	}
 	if c.Timeout < 0 || c.Pool < 0 {
 		fault("timeout and pool cannot be negative")

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"lockstep/ldapsync/wire"
 )
 
 // conn is one connection to one server. It must be used by one goroutine at a
@@ -22,21 +24,21 @@ import (
 type conn struct {
 	server *server
 	ldap   *ldap.Conn
-	wire   *wire
+	wire   *counted
 	born   time.Time
 	used   time.Time
 	broken bool // must not be used again
 }
 
-// wire counts what was read, to tell a request that was not answered from one
+// counted counts what was read, to tell a request that was not answered from one
 // with an answer that made no sense.
-type wire struct {
+type counted struct {
 	net.Conn
 	raw  net.Conn // below TLS; closing it ends whatever waits
 	read atomic.Int64
 }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *counted) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	w.read.Add(int64(n))
 	return n, err
@@ -66,27 +68,17 @@ func (s *server) dial(ctx context.Context) (*conn, error) {
 }
 
 func (s *server) connect(ctx context.Context) (*conn, error) {
-	network, addr := s.address()
-	dialer := net.Dialer{KeepAlive: 15 * time.Second}
-	raw, err := dialer.DialContext(ctx, network, addr)
+	raw, secured, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{Conn: raw, raw: raw}
-	if s.url.Scheme == "ldaps" {
-		secured := tls.Client(raw, s.cfg.tlsFor(s.url))
-		if err := secured.HandshakeContext(ctx); err != nil {
-			raw.Close()
-			return nil, err
-		}
-		w.Conn = secured
-	}
+	w := &counted{Conn: secured, raw: raw}
 	now := s.cfg.Now()
 	c := &conn{server: s, wire: w, ldap: ldap.NewConn(w, s.url.Scheme == "ldaps"), born: now, used: now}
 	// Our own timer acts first; this one is for waits inside go-ldap.
 	c.ldap.SetTimeout(2 * s.cfg.Timeout)
 	c.ldap.Start()
-	if s.cfg.StartTLS && s.url.Scheme == "ldap" {
+	if s.startsTLS() {
 		start := func(l *ldap.Conn) error { return l.StartTLS(s.cfg.tlsFor(s.url)) }
 		if err := c.do(ctx, s.cfg.Timeout, start); err != nil {
 			c.close()
@@ -95,6 +87,51 @@ func (s *server) connect(ctx context.Context) (*conn, error) {
 	}
 	return c, nil
 }
+
+// open makes a connection, with TLS if its URL says so, and returns what lies below
+// that, too.
+func (s *server) open(ctx context.Context) (raw, secured net.Conn, err error) {
+	network, addr := s.address()
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	raw, err = dialer.DialContext(ctx, network, addr)
+	if err != nil || s.url.Scheme != "ldaps" {
+		return raw, raw, err
+	}
+	t := tls.Client(raw, s.cfg.tlsFor(s.url))
+	if err := t.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, nil, err
+	}
+	return raw, t, nil
+}
+
+func (s *server) startsTLS() bool { return s.cfg.StartTLS && s.url.Scheme == "ldap" }
+
+// wire makes a connection for the replica, bound as the service account.
+func (s *server) wire(ctx context.Context) (*wire.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	_, secured, err := s.open(ctx)
+	if err != nil {
+		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), timeout: ctx.Err() != nil}
+	}
+	c := wire.New(secured, wire.Options{Timeout: s.cfg.Timeout, MaxMessage: maxEntry})
+	if s.startsTLS() {
+		err = c.StartTLS(ctx, s.cfg.tlsFor(s.url))
+	}
+	if err == nil && s.cfg.BindDN != "" {
+		err = c.Bind(ctx, s.cfg.BindDN, s.cfg.BindPassword)
+	}
+	if err != nil {
+		c.Close()
+		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), answered: true}
+	}
+	return c, nil
+}
+
+// maxEntry is the size of the largest entry that is read, in octets: nothing that
+// is asked for takes more.
+const maxEntry = 1 << 20
 
 func (s *server) address() (network, addr string) {
 	switch s.url.Scheme {

@@ -4,19 +4,20 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"strings"
 	"time"
 
 	"lockstep/internal/opaque"
+	"lockstep/ldapsync/sealed"
 )
 
 // Directory is a replica of the enrolled accounts and the way to the directory
 // behind it. Make one with [Open].
 type Directory struct {
-	log     *slog.Logger
 	replica *replica
 	source  source
+	sealTo  *sealed.PublicKey // nil for none
+	base    string            // DN, as it is configured
 }
 
 // source is where the accounts come from.
@@ -25,10 +26,12 @@ type source interface {
 	follow(ctx context.Context) error
 	// refresh reads everything now.
 	refresh(ctx context.Context) error
+	// update reads what has changed, unless it is told of changes anyway.
+	update(ctx context.Context) error
 	// checkPassword is CheckPassword for a password that may be asked about.
 	checkPassword(ctx context.Context, a Account, password opaque.Bytes) error
-	// enroll writes e, checked and complete, to the entry of the canonical name.
-	enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error
+	// editor returns what writes as o says.
+	editor(ctx context.Context, o EnrollOptions) (editor, error)
 	// status fills in what only the source knows.
 	status() Status
 	// reachable is nil while passwords can be checked.
@@ -39,6 +42,7 @@ type source interface {
 type Status struct {
 	Kind      string    // "ldap" or "ldif"
 	URL       string    // of the server in use or tried last, or the file; it holds no secret
+	Mode      string    // how changes of an LDAP server are noticed: "syncrepl" or "poll"; "" while that is not known
 	Ready     bool      // the first complete refresh is done
 	Healthy   bool      // Err is nil and the replica is ready
 	Entries   int       // enrolled accounts, unusable ones included
@@ -55,7 +59,7 @@ func Open(c Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{log: c.Log, replica: newReplica(s, c.Log)}
+	d := &Directory{replica: newReplica(s, c), sealTo: c.SealTo, base: c.BaseDN}
 	if path, ok := strings.CutPrefix(c.URLs[0], "ldif:"); ok {
 		d.source = newFile(c, path, d.replica)
 		return d, nil
@@ -82,8 +86,12 @@ func (d *Directory) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Refresh reads everything from the source now. After an error the replica is
-// what it was.
+// Update reads now what has changed, for who has just changed something. Where
+// changes are told by the server it has nothing to do.
+func (d *Directory) Update(ctx context.Context) error { return d.source.update(ctx) }
+
+// Refresh reads everything from the source now, and is for those who do not call
+// Run. After an error nothing is missing that was there before.
 func (d *Directory) Refresh(ctx context.Context) error { return d.source.refresh(ctx) }
 
 // Lookup returns the account that name, in any spelling, stands for. It takes
@@ -135,21 +143,4 @@ func (d *Directory) Healthy() error {
 		return ErrNotReady
 	}
 	return d.source.reachable()
-}
-
-// Enroll writes e to the one entry whose login attribute is name. The
-// parameters are written too where they would otherwise not be read as e has
-// them. It returns [ErrNoEntry], [ErrAmbiguous], [ErrEnrolled] unless
-// o.Replace, or an error that says what the directory lacks. The replica sees
-// the change when it next looks, as it would anybody's.
-func (d *Directory) Enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error {
-	canonical, err := Canonical(name)
-	if err != nil {
-		return err
-	}
-	e, err = e.checked()
-	if err != nil {
-		return err
-	}
-	return d.source.enroll(ctx, canonical, e, o)
 }

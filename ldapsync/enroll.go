@@ -2,184 +2,241 @@ package ldapsync
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
-	"strings"
+	"strconv"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
-	"lockstep/ldapsync/ldif"
+	"lockstep/ldapsync/sealed"
 )
 
-// change is what one enrolment does to an entry.
-type change struct {
-	classes []string // to add to objectClass
-	key     string   // the attribute
-	remove  []string // values of it that go
-	add     string   // the value that comes
-	keep    []string // values of it that stay
-	params  map[string][]string
+// Enroll writes e to the one entry whose login attribute is name, or where the
+// schema has entries for tokens, makes one. The key is sealed if the Config says
+// to whom; else the parameters are written too where they would otherwise not be
+// read as e has them. It returns [ErrNoEntry], [ErrAmbiguous], [ErrEnrolled]
+// unless o.Replace or o.Add, or an error that says what the directory lacks.
+// The replica sees the change when it next looks, as it would anybody's.
+func (d *Directory) Enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error {
+	canonical, err := Canonical(name)
+	if err != nil {
+		return err
+	}
+	e, err = e.checked()
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, canonical, o, func(p holder) ([]edit, error) { return d.enrolment(canonical, p, e, o) })
 }
 
-// enrolment returns the change that makes an entry, with the attributes of
-// get, have e. It is [ErrEnrolled] if there is a key and o does not replace.
-func (s schema) enrolment(e Enrolment, o EnrollOptions, get func(attr string) []string) (change, error) {
-	c := change{key: s.key, add: s.encodeKey(e.Key)}
-	for _, v := range get(s.key) {
-		if len(s.keys([]string{v})) > 0 {
-			c.remove = append(c.remove, v)
+// Revoke removes all keys of the one entry whose login attribute is name, and
+// where tokens have entries of their own, those. It returns [ErrNotEnrolled] where
+// there is none.
+func (d *Directory) Revoke(ctx context.Context, name string, o EnrollOptions) error {
+	canonical, err := Canonical(name)
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, canonical, o, d.revocation)
+}
+
+// holder is somebody's entry with the entries of their tokens, where those have
+// their own.
+type holder struct {
+	target
+	tokens []target
+}
+
+// editor reads and changes entries on behalf of somebody who may.
+type editor interface {
+	find(ctx context.Context, name string) (holder, error)
+	apply(ctx context.Context, e edit, p holder) error
+	close()
+}
+
+func (d *Directory) write(ctx context.Context, name string, o EnrollOptions, plan func(holder) ([]edit, error)) error {
+	w, err := d.source.editor(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	p, err := w.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	edits, err := plan(p)
+	if err != nil || o.DryRun {
+		return err
+	}
+	for _, e := range edits {
+		if o.LDIF != nil {
+			_, err = io.WriteString(o.LDIF, e.ldif())
 		} else {
-			c.keep = append(c.keep, v)
+			err = w.apply(ctx, e, p)
 		}
-	}
-	if len(c.remove) > 0 && !o.Replace {
-		return c, ErrEnrolled
-	}
-	isDefault := e.Algorithm == defaults.Algorithm && e.Digits == defaults.Digits && e.Period == defaults.Period
-	if !s.hasParams() {
-		if !isDefault {
-			return c, fmt.Errorf("schema %q has no place for parameters: only SHA1, 6 digits and 30 s can be enrolled", s.name)
+		if err != nil {
+			return err
 		}
-		return c, nil
-	}
-	c.addClass(classToken, get("objectClass"))
-	own := parameters{algorithm: get(attrAlgorithm), digits: get(attrDigits), period: get(attrPeriod)}
-	if !isDefault || !own.none() || len(get(attrParams)) > 0 {
-		p := e.values()
-		c.params = map[string][]string{attrAlgorithm: p.algorithm, attrDigits: p.digits, attrPeriod: p.period}
-		c.addClass(classParams, get("objectClass"))
-	}
-	return c, nil
-}
-
-func (c *change) addClass(class string, have []string) {
-	if !slices.ContainsFunc(have, func(h string) bool { return strings.EqualFold(h, class) }) {
-		c.classes = append(c.classes, class)
-	}
-}
-
-func (c change) ldif() []ldif.Change {
-	var changes []ldif.Change
-	if len(c.classes) > 0 {
-		changes = append(changes, ldif.Change{Attr: "objectClass", Values: c.classes, Add: true})
-	}
-	changes = append(changes, ldif.Change{Attr: c.key, Values: append(slices.Clone(c.keep), c.add)})
-	for _, attr := range []string{attrAlgorithm, attrDigits, attrPeriod} {
-		if v := c.params[attr]; v != nil {
-			changes = append(changes, ldif.Change{Attr: attr, Values: v})
-		}
-	}
-	return changes
-}
-
-// modify names the old values, so that of two enrolments at once one fails.
-func (c change) modify(dn string) *ldap.ModifyRequest {
-	m := ldap.NewModifyRequest(dn, nil)
-	if len(c.classes) > 0 {
-		m.Add("objectClass", c.classes)
-	}
-	if len(c.remove) > 0 {
-		m.Delete(c.key, c.remove)
-	}
-	m.Add(c.key, []string{c.add})
-	for _, attr := range []string{attrAlgorithm, attrDigits, attrPeriod} {
-		if v := c.params[attr]; v != nil {
-			m.Replace(attr, v)
-		}
-	}
-	return m
-}
-
-func hasName(values []string, name string) bool {
-	return slices.ContainsFunc(values, func(v string) bool {
-		canonical, err := Canonical(v)
-		return err == nil && canonical == name
-	})
-}
-
-// enroll implements source.
-func (p *poller) enroll(ctx context.Context, name string, e Enrolment, o EnrollOptions) error {
-	dn, password := p.cfg.BindDN, p.cfg.BindPassword
-	if o.BindDN != "" {
-		dn, password = o.BindDN, o.BindPassword
-		if password.Len() == 0 {
-			return fmt.Errorf("no password for %q", dn)
-		}
-	}
-	var c *conn
-	err := p.group.try(ctx, func(ctx context.Context, s *server) (err error) {
-		c, err = s.bound(ctx, dn, password)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	found, err := p.find(ctx, c, name)
-	if err != nil {
-		return err
-	}
-	change, err := p.schema.enrolment(e, o, func(attr string) []string { return found.GetEqualFoldAttributeValues(attr) })
-	if err != nil {
-		return err
-	}
-	if o.DryRun {
-		return nil
-	}
-	err = c.do(ctx, p.cfg.Timeout, func(l *ldap.Conn) error { return l.Modify(change.modify(found.DN)) })
-	if err != nil {
-		return fmt.Errorf("write %s to %q: %w%s", p.schema.key, found.DN, err, enrollHint(err, or(dn, "anonymous"), p.schema))
 	}
 	return nil
 }
 
-// find returns the one entry that has the canonical login name.
-func (p *poller) find(ctx context.Context, c *conn, name string) (*ldap.Entry, error) {
-	filter := "(" + p.schema.login + "=" + ldap.EscapeFilter(name) + ")"
-	request := ldap.NewSearchRequest(p.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
-		filter, p.schema.attributes(), nil)
-	var result *ldap.SearchResult
-	err := c.do(ctx, 4*p.cfg.Timeout, func(l *ldap.Conn) (err error) {
-		result, err = l.Search(request)
-		return err
-	})
-	switch {
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || err == nil && len(result.Entries) > 1:
-		return nil, ErrAmbiguous
-	case err != nil:
-		return nil, fmt.Errorf("find the entry: %w", p.hint(err))
-	case len(result.Entries) == 0:
-		return nil, ErrNoEntry
+// enrolment returns what gives p the token e.
+func (d *Directory) enrolment(name string, p holder, e Enrolment, o EnrollOptions) ([]edit, error) {
+	if d.replica.schema.owner != "" {
+		return d.tokenEntry(name, p, e, o)
 	}
-	found := result.Entries[0]
-	// The server's idea of equal names is wider than ours: what it found must
-	// be found at login, too.
-	if !hasName(found.GetEqualFoldAttributeValues(p.schema.login), name) {
-		return nil, ErrNoEntry
+	s := &d.replica.schema
+	change := edit{dn: p.dn}
+	old := s.held(p.target)
+	if len(old) > 0 && !o.Replace && !o.Add {
+		return nil, ErrEnrolled
 	}
-	return found, nil
+	slot := sealed.DefaultSlot
+	if o.Add {
+		slot = strconv.Itoa(len(old) + 1)
+	}
+	value, params, err := d.keyValue(name, slot, e)
+	if err != nil {
+		return nil, err
+	}
+	change.addClass(s.classToken, p.get("objectClass"))
+	if len(old) > 0 && o.Replace {
+		change.mod(opDelete, s.key, old...)
+	}
+	change.mod(opAdd, s.key, value)
+	if params {
+		err = s.writeParameters(&change, p.target, e)
+	}
+	return []edit{change}, err
 }
 
-func enrollHint(err error, dn string, s schema) string {
-	var answer *ldap.Error
-	if !errors.As(err, &answer) {
-		return ""
+// held returns the values of the key attribute that are keys.
+func (s *schema) held(t target) []string {
+	return slices.DeleteFunc(slices.Clone(t.get(s.key)), func(v string) bool { return len(s.keys([]string{v})) == 0 })
+}
+
+// keyValue returns the value to be written for e, and whether the parameters have
+// to be written beside it.
+func (d *Directory) keyValue(name, slot string, e Enrolment) (value string, params bool, err error) {
+	s := &d.replica.schema
+	switch {
+	case d.sealTo != nil:
+		value, err = d.sealTo.Seal(sealed.Binding{Realm: d.replica.realm, User: name, Slot: slot},
+			sealed.Content{Key: e.Key, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period, Created: d.replica.now().Truncate(time.Second)})
+		return s.notation(value), false, err
+	case d.replica.plaintextForbidden():
+		return "", false, errors.New("keys in clear are forbidden here, and directory.seal_to does not say to whom to seal them: make a key by \"lockstep keygen\"")
 	}
-	switch answer.ResultCode {
-	case ldap.LDAPResultInsufficientAccessRights:
-		attrs := s.key
-		if s.hasParams() {
-			attrs += " and objectClass"
+	return s.encodeKey(e.Key), true, nil
+}
+
+// writeParameters adds to change what makes the parameters be read as e has them.
+func (s *schema) writeParameters(change *edit, t target, e Enrolment) error {
+	isDefault := e.Algorithm == defaults.Algorithm && e.Digits == defaults.Digits && e.Period == defaults.Period
+	w := s.write(e)
+	written := false
+	for _, at := range []struct {
+		attr    string
+		value   []string
+		differs bool
+	}{{s.algorithm, w.algorithm, e.Algorithm != defaults.Algorithm}, {s.digits, w.digits, e.Digits != defaults.Digits}, {s.period, w.period, e.Period != defaults.Period}} {
+		switch {
+		case at.attr == "" && at.differs:
+			return fmt.Errorf("schema %q has no place for parameters: only SHA1, 6 digits and 30 s can be enrolled in clear", s.name)
+		case at.attr != "" && (!isDefault || s.says(t)):
+			change.mod(opReplace, at.attr, at.value...)
+			written = true
 		}
-		return fmt.Sprintf(" (%s may not write %s there; grant it, or bind as somebody who may)", dn, attrs)
-	case ldap.LDAPResultObjectClassViolation, ldap.LDAPResultUndefinedAttributeType, ldap.LDAPResultInvalidAttributeSyntax:
-		if s.hasParams() {
-			return " (does the directory know the OATH schema? On OpenLDAP: moduleload otp)"
-		}
-		return fmt.Sprintf(" (does an object class of the entry allow %s?)", s.key)
-	case ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultAttributeOrValueExists:
-		return " (somebody else changed it meanwhile)"
 	}
-	return ""
+	if written {
+		change.addClass(s.classParams, t.get("objectClass"))
+	}
+	return nil
+}
+
+// says tells whether t says anything of parameters.
+func (s *schema) says(t target) bool {
+	for _, attr := range []string{s.algorithm, s.digits, s.period, s.params} {
+		if attr != "" && len(t.get(attr)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenEntry returns what makes a token of p's own entry, as FreeIPA has them.
+func (d *Directory) tokenEntry(name string, p holder, e Enrolment, o EnrollOptions) (edits []edit, err error) {
+	s := &d.replica.schema
+	if len(p.tokens) > 0 && !o.Replace && !o.Add {
+		return nil, ErrEnrolled
+	}
+	serial := e.Serial
+	if serial == "" {
+		serial = newUUID()
+	}
+	value, _, err := d.keyValue(name, serial, e)
+	if err != nil {
+		return nil, err
+	}
+	w := s.write(e)
+	token := edit{create: true, dn: s.serial + "=" + ldap.EscapeDN(serial) + ",cn=otp," + d.base}
+	token.mod(opAdd, "objectClass", "top", "ipatoken", s.classToken)
+	token.mod(opAdd, s.serial, serial)
+	token.mod(opAdd, s.owner, p.dn)
+	token.mod(opAdd, s.key, value)
+	token.mod(opAdd, s.algorithm, w.algorithm...)
+	token.mod(opAdd, s.digits, w.digits...)
+	token.mod(opAdd, s.period, w.period...)
+	edits = append(edits, token)
+	if o.Replace {
+		edits = append(edits, removals(p.tokens)...)
+	}
+	return edits, nil
+}
+
+// newUUID returns a random name for a token (RFC 9562, section 5.4).
+func newUUID() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return idText("\x00" + string(b))
+}
+
+func removals(tokens []target) (edits []edit) {
+	for _, t := range tokens {
+		edits = append(edits, edit{dn: t.dn, delete: true})
+	}
+	return edits
+}
+
+// revocation returns what takes all tokens from p.
+func (d *Directory) revocation(p holder) ([]edit, error) {
+	s := &d.replica.schema
+	if s.owner != "" {
+		if len(p.tokens) == 0 {
+			return nil, ErrNotEnrolled
+		}
+		return removals(p.tokens), nil
+	}
+	change := edit{dn: p.dn}
+	if old := s.held(p.target); len(old) > 0 {
+		change.mod(opDelete, s.key, old...)
+	}
+	if s.token != "" && len(p.get(s.token)) > 0 {
+		change.mod(opDelete, s.token, p.get(s.token)...)
+		for _, class := range p.get("objectClass") {
+			if isClass(class, "oathTOTPUser") {
+				change.mod(opDelete, "objectClass", class) // which must have the attribute
+			}
+		}
+	}
+	if len(change.mods) == 0 {
+		return nil, ErrNotEnrolled
+	}
+	return []edit{change}, nil
 }

@@ -36,7 +36,7 @@ func TestEnroll(t *testing.T) {
 	if err := enroll("Alice", Enrolment{Key: first}, admin); err != nil {
 		t.Fatal(err)
 	}
-	if a := lookup(t, d, "alice"); string(a.Key.Reveal()) != "12345678901234567890" || a.Digits != 6 {
+	if a := lookup(t, d, "alice"); string(a.Tokens[0].Key.Reveal()) != "12345678901234567890" || a.Tokens[0].Digits != 6 {
 		t.Errorf("enrolled: %+v", a)
 	}
 	if err := enroll("alice", Enrolment{Key: second}, admin); !errors.Is(err, ErrEnrolled) {
@@ -45,19 +45,19 @@ func TestEnroll(t *testing.T) {
 	if err := enroll("alice", Enrolment{Key: second, Algorithm: "SHA512", Digits: 8, Period: time.Minute}, replace); err != nil {
 		t.Fatal(err)
 	}
-	if a := lookup(t, d, "alice"); string(a.Key.Reveal()) != "abcdefghij0123456789" || a.Algorithm != "SHA512" || a.Digits != 8 || a.Period != time.Minute {
+	if a := lookup(t, d, "alice"); string(a.Tokens[0].Key.Reveal()) != "abcdefghij0123456789" || a.Tokens[0].Algorithm != "SHA512" || a.Tokens[0].Digits != 8 || a.Tokens[0].Period != time.Minute {
 		t.Errorf("replaced: %+v", a)
 	}
 	if err := enroll("alice", Enrolment{Key: first}, replace); err != nil {
 		t.Fatal(err)
 	}
-	if a := lookup(t, d, "alice"); a.Algorithm != "SHA1" || a.Digits != 6 || a.Period != 30*time.Second {
+	if a := lookup(t, d, "alice"); a.Tokens[0].Algorithm != "SHA1" || a.Tokens[0].Digits != 6 || a.Tokens[0].Period != 30*time.Second {
 		t.Errorf("replaced by the default parameters: %+v", a)
 	}
 	if err := enroll("carol", Enrolment{Key: first}, admin); err != nil {
 		t.Fatal(err)
 	}
-	if a := lookup(t, d, "carol"); a.Digits != 6 {
+	if a := lookup(t, d, "carol"); a.Tokens[0].Digits != 6 {
 		t.Errorf("parameters of an entry that hers names, not those enrolled: %+v", a)
 	}
 	if err := check(t, d, lookup(t, d, "alice"), "alice-pw"); err != nil {
@@ -135,7 +135,7 @@ func TestEnrollWithoutSchema(t *testing.T) {
 	if err := f.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if a := lookup(t, f, "alice"); string(a.Key.Reveal()) != "12345678901234567890" {
+	if a := lookup(t, f, "alice"); string(a.Tokens[0].Key.Reveal()) != "12345678901234567890" {
 		t.Errorf("freeradius: %+v", a)
 	}
 }

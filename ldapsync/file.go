@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type file struct {
 	path    string
 	base    string // normalised base DN, "" for all
 	replica *replica
+
+	passwords atomic.Pointer[map[string][]userpassword.Hash] // by normalised DN
 
 	mu   sync.Mutex  // guards what follows; serialises refresh
 	err  error       // of the last load
@@ -92,19 +95,64 @@ func (f *file) reload(ctx context.Context) {
 func (f *file) refresh(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var entries []*entry
-	entries, f.err = f.read()
+	var c content
+	c, f.err = f.read()
 	if f.err == nil {
-		f.replica.replace(entries, f.cfg.Now())
+		f.use(c)
 	}
 	return f.err
+}
+
+// update implements source.
+func (f *file) update(ctx context.Context) error { return f.refresh(ctx) }
+
+// content is what a file has at and below the base DN.
+type content struct {
+	entries   []rawEntry
+	passwords map[string][]userpassword.Hash
+}
+
+func (f *file) use(c content) {
+	f.passwords.Store(&c.passwords)
+	f.replica.begin()
+	for _, e := range c.entries {
+		f.replica.put(e)
+	}
+	f.replica.sweep()
+	f.replica.complete(f.cfg.Now())
 }
 
 // read returns the entries at and below the base DN. All passwords of the file
 // must be hashes that can be checked: nobody shall run on clear text unawares.
 // No two records may have one ID: the last would take the place of the others,
 // and their spent codes would be the same ones.
-func (f *file) read() ([]*entry, error) {
+func (f *file) read() (content, error) {
+	records, err := f.parse()
+	if err != nil {
+		return content{}, err
+	}
+	c := content{passwords: map[string][]userpassword.Hash{}}
+	lines := make(map[string]int, len(records))
+	for _, record := range records {
+		e := entryOf(record)
+		id := entryID(e)
+		hashes, err := parseHashes(record.Attrs["userpassword"])
+		if err != nil {
+			return content{}, fmt.Errorf("%s:%d: userPassword of %q: %w", f.path, record.Line, record.DN, err)
+		}
+		if first, ok := lines[id]; ok {
+			return content{}, fmt.Errorf("%s:%d: the record at line %d has the same ID (entryUUID); give each its own", f.path, record.Line, first)
+		}
+		lines[id] = record.Line
+		if norm := normalizeDN(record.DN); f.covers(norm) {
+			c.entries = append(c.entries, e)
+			c.passwords[norm] = hashes
+		}
+	}
+	return c, nil
+}
+
+func (f *file) parse() ([]ldif.Record, error) {
 	in, err := os.Open(f.path)
 	if err != nil {
 		return nil, err
@@ -121,22 +169,16 @@ func (f *file) read() ([]*entry, error) {
 		// Some editors truncate a file before they write it.
 		return nil, fmt.Errorf("%s: no entries in it", f.path)
 	}
-	var entries []*entry
-	lines := make(map[string]int, len(records))
-	for _, record := range records {
-		e := f.replica.schema.newEntry(record.DN, func(attr string) []string { return record.Attrs[strings.ToLower(attr)] })
-		if e.hashes, err = parseHashes(record.Attrs["userpassword"]); err != nil {
-			return nil, fmt.Errorf("%s:%d: userPassword of %q: %w", f.path, record.Line, record.DN, err)
+	return records, nil
+}
+
+func entryOf(record ldif.Record) rawEntry {
+	return rawEntry{dn: []byte(record.DN), get: func(attr string) (values [][]byte) {
+		for _, v := range record.Attrs[strings.ToLower(attr)] {
+			values = append(values, []byte(v))
 		}
-		if first, ok := lines[e.id]; ok {
-			return nil, fmt.Errorf("%s:%d: the record at line %d has the same ID (entryUUID); give each its own", f.path, record.Line, first)
-		}
-		lines[e.id] = record.Line
-		if f.covers(e.norm) {
-			entries = append(entries, e)
-		}
-	}
-	return entries, nil
+		return values
+	}}
 }
 
 // checkMode warns of a file that others have access to, once for each mode.
@@ -171,14 +213,18 @@ func parseHashes(values []string) ([]userpassword.Hash, error) {
 
 // checkPassword implements source.
 func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes) error {
-	rec := f.replica.record(a.ID)
-	if rec == nil {
-		return &PasswordError{Cause: "no such entry"}
+	passwords := f.passwords.Load()
+	if passwords == nil {
+		return ErrNotReady
 	}
-	if len(rec.entry.hashes) == 0 {
+	hashes, ok := (*passwords)[normalizeDN(a.DN)]
+	switch {
+	case !ok:
+		return &PasswordError{Cause: "no such entry"}
+	case len(hashes) == 0:
 		return &PasswordError{Cause: "no password"}
 	}
-	for _, h := range rec.entry.hashes {
+	for _, h := range hashes {
 		right, err := h.Matches(ctx, password.Reveal())
 		if err != nil {
 			return fmt.Errorf("check password of %q: %w", a.Name, err)
@@ -199,45 +245,3 @@ func (f *file) status() Status {
 // reachable implements source. What was last read can be asked whatever has
 // become of the file.
 func (f *file) reachable() error { return nil }
-
-// enroll implements source.
-func (f *file) enroll(_ context.Context, name string, e Enrolment, o EnrollOptions) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	in, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	records, err := ldif.Parse(in)
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.path, err)
-	}
-	found, err := f.find(records, name)
-	if err != nil {
-		return err
-	}
-	change, err := f.replica.schema.enrolment(e, o, func(attr string) []string { return found.Attrs[strings.ToLower(attr)] })
-	if err != nil || o.DryRun {
-		return err
-	}
-	return ldif.Set(f.path, found.DN, change.ldif()...)
-}
-
-// find returns the one record that has the canonical login name.
-func (f *file) find(records []ldif.Record, name string) (found *ldif.Record, err error) {
-	for i := range records {
-		r := &records[i]
-		if !f.covers(normalizeDN(r.DN)) || !hasName(r.Attrs[strings.ToLower(f.replica.schema.login)], name) {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("%q and %q: %w", found.DN, r.DN, ErrAmbiguous)
-		}
-		found = r
-	}
-	if found == nil {
-		return nil, ErrNoEntry
-	}
-	return found, nil
-}

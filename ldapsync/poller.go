@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -12,8 +13,9 @@ import (
 	"lockstep/internal/opaque"
 )
 
-// poller is an LDAP directory: a service connection on which it is searched,
-// and a pool of others for the binds of users.
+// poller is an LDAP directory: a service connection on which it is searched, one
+// on which a server that can do so tells of changes, and a pool of others for the
+// binds of users.
 type poller struct {
 	cfg     Config
 	schema  schema
@@ -23,16 +25,23 @@ type poller struct {
 
 	turn chan struct{} // holds one token: the right to search, and all below
 
-	conn      *conn     // nil if there is none
-	fresh     bool      // no full refresh has succeeded on conn
-	watermark string    // where the next search for changes begins, of the server's clock
-	nextFull  time.Time // when the next full refresh is due
-	nextPoll  time.Time // when the next search of any kind is due
-	failures  int       // in a row, of connecting and of full refreshes
+	conn     *conn      // nil if there is none
+	info     serverInfo // of its server
+	cookieOf *server    // whose cookie it is
+	doubt    bool       // the last refresh would have removed many
+	fresh    bool       // no full refresh has succeeded on conn
+	mark     watermark  // where the next search for changes begins
+	nextFull time.Time  // when the next full refresh is due
+	nextPoll time.Time  // when the next search of any kind is due
+	failures int        // in a row, of connecting and of full refreshes
 
-	mu  sync.Mutex // guards url and err
-	url string     // of the server of the service connection, or tried last for one
-	err error      // of the last search
+	live atomic.Bool // a session is under way, and its refresh is complete
+
+	mu     sync.Mutex // guards what follows
+	url    string     // of the server of the service connection, or tried last for one
+	err    error      // of the last search
+	mode   string     // how changes are noticed, "" while that is not known
+	cookie string     // to resume a session by, "" for none
 }
 
 func newServer(c Config, r *replica) (*poller, error) {
@@ -60,7 +69,19 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 func (p *poller) status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Status{Kind: "ldap", URL: p.url, Err: p.err}
+	return Status{Kind: "ldap", URL: p.url, Mode: p.mode, Err: p.err}
+}
+
+func (p *poller) setCookie(cookie string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cookie = cookie
+}
+
+func (p *poller) lastCookie() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cookie
 }
 
 // reachable implements source. A refresh that is incomplete does not count
@@ -79,7 +100,7 @@ func (p *poller) follow(ctx context.Context) error {
 	defer p.disconnect()
 	for {
 		// Errors are kept and told by step.
-		_ = p.step(ctx, false)
+		_ = p.step(ctx, false, true)
 		p.pool.sweep()
 		if err := p.wait(ctx); err != nil {
 			return err
@@ -108,11 +129,20 @@ func (p *poller) wait(ctx context.Context) error {
 }
 
 // refresh implements source.
-func (p *poller) refresh(ctx context.Context) error { return p.step(ctx, true) }
+func (p *poller) refresh(ctx context.Context) error { return p.step(ctx, true, false) }
+
+// update implements source. A server that tells of changes has told them.
+func (p *poller) update(ctx context.Context) error {
+	if p.live.Load() {
+		return nil
+	}
+	return p.step(ctx, false, false)
+}
 
 // step searches once: for everything if that is due or full is set, else for
-// what has changed.
-func (p *poller) step(ctx context.Context, full bool) error {
+// what has changed. To follow a server that tells of changes it stays, until
+// that fails.
+func (p *poller) step(ctx context.Context, full, follow bool) error {
 	select {
 	case <-p.turn:
 		defer func() { p.turn <- struct{}{} }()
@@ -122,15 +152,33 @@ func (p *poller) step(ctx context.Context, full bool) error {
 	began := p.cfg.Now()
 	err := p.connect(ctx)
 	full = full || p.fresh || !began.Before(p.nextFull)
-	if err == nil {
-		err = p.search(ctx, full)
+	switch {
+	case err == nil && follow && p.syncs():
+		began, full = p.cfg.Now(), true
+		if err = p.watched(ctx, p.sync(ctx)); errors.Is(err, errNoSync) {
+			err = p.instead(ctx)
+		}
+	case err == nil:
+		err = p.watched(ctx, p.search(ctx, full))
 	}
 	p.plan(began, full, err)
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, errAnew) {
 		p.note(err)
 	}
 	return err
 }
+
+// instead polls a server that turned out not to tell of changes.
+func (p *poller) instead(ctx context.Context) error {
+	p.info.sync = false
+	if err := p.meet(p.info); err != nil {
+		return err
+	}
+	return p.watched(ctx, p.search(ctx, true))
+}
+
+// syncs tells whether changes are to be told by the server.
+func (p *poller) syncs() bool { return p.info.sync && p.cfg.Follow != "poll" }
 
 // plan sets when to search next. Searching takes no more than one part in
 // twenty of the time, however slow the directory is.
@@ -139,6 +187,8 @@ func (p *poller) plan(began time.Time, full bool, err error) {
 	rest := 20 * now.Sub(began)
 	p.nextPoll = now.Add(max(p.cfg.pace.changes, rest))
 	switch {
+	case errors.Is(err, errAnew):
+		p.nextPoll = now
 	case err == nil && full:
 		p.failures = 0
 		p.nextFull = now.Add(max(p.cfg.pace.full, rest))

@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-const (
-	pageSize = 500
-
-	// slack is how far before the newest change seen the next search begins:
-	// changes are stamped when they begin and seen when they end.
-	slack = 5 * time.Second
-)
+const pageSize = 500
 
 // connect makes the service connection if there is none, bound as the service
 // account. A new one begins with a full refresh, since another server may
@@ -30,11 +24,41 @@ func (p *poller) connect(ctx context.Context) error {
 	return p.group.try(ctx, func(ctx context.Context, s *server) error {
 		p.setURL(s.name)
 		c, err := s.bound(ctx, p.cfg.BindDN, p.cfg.BindPassword)
-		if err == nil {
-			p.conn, p.fresh, p.watermark = c, true, ""
+		if err != nil {
+			return err
 		}
-		return err
+		info, err := c.rootDSE(ctx, p.cfg.BaseDN)
+		if err != nil {
+			c.close()
+			return err
+		}
+		p.conn, p.fresh, p.mark = c, true, watermark{}
+		return p.meet(info)
 	})
+}
+
+// meet takes note of what the server is, and says in the log what comes of it.
+func (p *poller) meet(info serverInfo) error {
+	p.info = info
+	if info.mustSeal(p.schema.key) && !p.replica.sealedOnly.Swap(true) {
+		p.cfg.Log.Warn("every user of Active Directory can read this attribute: keys in clear are refused", "attribute", p.schema.key)
+	}
+	mode := "poll"
+	if p.syncs() {
+		mode = "syncrepl"
+	}
+	p.mu.Lock()
+	was := p.mode
+	p.mode = mode
+	p.mu.Unlock()
+	switch {
+	case p.cfg.Follow == "syncrepl" && !info.sync:
+		p.drop()
+		return errors.New("the server does not offer syncrepl to this account (on OpenLDAP: overlay syncprov; on 389-DS: the Content Synchronization plugin)")
+	case was != mode:
+		p.cfg.Log.Info("changes of the directory are noticed", "url", p.conn.server.name, "by", mode)
+	}
+	return nil
 }
 
 func (p *poller) drop() {
@@ -51,6 +75,11 @@ func (p *poller) search(ctx context.Context, full bool) (err error) {
 	} else {
 		err = p.changes(ctx)
 	}
+	return err
+}
+
+// watched takes note of a connection that has failed.
+func (p *poller) watched(ctx context.Context, err error) error {
 	var link *linkError
 	if errors.As(err, &link) && p.conn != nil {
 		if ctx.Err() == nil {
@@ -62,94 +91,97 @@ func (p *poller) search(ctx context.Context, full bool) (err error) {
 	return err
 }
 
-// readAll reads everything and makes it the content, if it is complete.
+// readAll reads everything and drops what is not there, if it is complete.
 func (p *poller) readAll(ctx context.Context) error {
-	entries, err := p.collect(ctx, p.schema.filter())
-	if err != nil {
+	if err := p.collectAll(ctx); err != nil {
 		return fmt.Errorf("read all accounts: %w", err)
 	}
-	if gone, of := p.replica.removals(entries); gone > max(10, of/10) {
+	if gone, of := p.replica.missing(); gone > max(10, of/10) {
 		p.cfg.Log.Error("a refresh would remove many accounts, reading again to be sure", "removed", gone, "of", of)
 		p.drop()
 		if err := p.connect(ctx); err != nil {
 			return err
 		}
-		if entries, err = p.collect(ctx, p.schema.filter()); err != nil {
+		if err := p.collectAll(ctx); err != nil {
 			return fmt.Errorf("read all accounts again: %w", err)
 		}
-		gone, of = p.replica.removals(entries)
+		gone, of = p.replica.missing()
 		p.cfg.Log.Error("read again", "removed", gone, "of", of)
 	}
-	p.advance(entries)
 	p.fresh = false
-	before, _, _ := p.replica.state()
-	p.replica.replace(entries, p.cfg.Now())
-	if _, enrolled, _ := p.replica.state(); !before {
-		p.cfg.Log.Info("directory read", "url", p.conn.server.name, "entries", enrolled)
-		if enrolled == 0 {
-			p.cfg.Log.Warn("no enrolled account found: is the base DN right, and may the service account read the key attribute?",
-				"base", p.cfg.BaseDN, "attribute", p.schema.key)
-		}
-	}
+	p.replica.sweep()
+	p.completed()
 	return nil
+}
+
+func (p *poller) collectAll(ctx context.Context) error {
+	p.replica.begin()
+	return p.collect(ctx, p.schema.filter())
+}
+
+// completed makes what has been read the content.
+func (p *poller) completed() {
+	before, _, _ := p.replica.state()
+	p.replica.complete(p.cfg.Now())
+	if before {
+		return
+	}
+	_, enrolled, _ := p.replica.state()
+	p.cfg.Log.Info("directory read", "url", p.conn.server.name, "entries", enrolled)
+	if enrolled == 0 {
+		p.cfg.Log.Warn("no enrolled account found: is the base DN right, and may the service account read the key attribute?",
+			"base", p.cfg.BaseDN, "attribute", p.schema.key)
+	}
 }
 
 // changes reads what has changed since the newest change seen. The filter asks
 // for no key, so that an entry that has lost its key is found too.
 func (p *poller) changes(ctx context.Context) error {
-	filter := "(objectClass=*)"
-	if p.watermark != "" {
-		filter = "(modifyTimestamp>=" + p.watermark + ")"
-	}
-	entries, err := p.collect(ctx, filter)
+	err := p.collect(ctx, p.mark.filter())
+	p.replica.settle()
 	if err != nil {
 		return fmt.Errorf("read changed accounts: %w", err)
 	}
-	p.advance(entries)
-	p.replica.merge(entries)
 	return nil
 }
 
-// advance sets where the next search for changes begins, by the server's time.
-func (p *poller) advance(entries []*entry) {
-	const layout = "20060102150405Z"
-	for _, e := range entries {
-		at, err := time.Parse("20060102150405Z0700", e.changed) // with a fraction, too
-		if err != nil {
-			continue
-		}
-		if mark := at.UTC().Add(-slack).Format(layout); mark > p.watermark {
-			p.watermark = mark
-		}
-	}
-}
-
-// collect returns the entries that match, or an error if there may be more.
-// What the server only refers to (RFC 4511, section 4.5.3) is part of another
-// directory: Active Directory always refers to its DNS zones.
-func (p *poller) collect(ctx context.Context, filter string) ([]*entry, error) {
-	var entries []*entry
-	paging := ldap.NewControlPaging(pageSize)
+// collect puts the entries that match, page by page. An error means that there
+// may be more. What the server only refers to (RFC 4511, section 4.5.3) is part of
+// another directory: Active Directory always refers to its DNS zones.
+func (p *poller) collect(ctx context.Context, filter string) error {
+	mark, paging := p.mark, ldap.NewControlPaging(pageSize)
 	for {
 		page, err := p.page(ctx, filter, paging)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, found := range page.Entries {
-			get := func(attr string) []string { return found.GetEqualFoldAttributeValues(attr) }
-			entries = append(entries, p.schema.newEntry(found.DN, get))
+		for _, e := range page.Entries {
+			get := func(attr string) [][]byte { return rawValues(e, attr) }
+			p.replica.put(rawEntry{dn: []byte(e.DN), get: get})
+			mark.see(get)
 		}
 		next, _ := ldap.FindControl(page.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
 		if next == nil || len(next.Cookie) == 0 {
-			return entries, nil
+			p.mark = mark
+			return nil
 		}
 		paging.SetCookie(next.Cookie)
 	}
 }
 
+// rawValues returns the values of attr in any case.
+func rawValues(e *ldap.Entry, attr string) [][]byte {
+	for _, a := range e.Attributes {
+		if strings.EqualFold(a.Name, attr) {
+			return a.ByteValues
+		}
+	}
+	return nil
+}
+
 func (p *poller) page(ctx context.Context, filter string, paging *ldap.ControlPaging) (page *ldap.SearchResult, err error) {
 	request := ldap.NewSearchRequest(p.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		filter, p.schema.attributes(), []ldap.Control{paging})
+		filter, append(p.schema.attributes(), identifying...), []ldap.Control{paging})
 	// A search without an index may take the server a while.
 	err = p.conn.do(ctx, 4*p.cfg.Timeout, func(l *ldap.Conn) error {
 		page, err = l.Search(request)

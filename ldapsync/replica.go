@@ -1,50 +1,51 @@
 package ldapsync
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"lockstep/ldapsync/sealed"
 )
 
-// replica holds the enrolled accounts. Readers take no lock. Changes become
-// visible one by one, each as a whole.
+// replica holds the enrolled entries. Readers take no lock, and no refresh makes
+// them wait. Changes become visible one by one, each as a whole.
 type replica struct {
-	log   *slog.Logger
-	ready chan struct{} // closed after the first complete refresh
+	log     *slog.Logger
+	now     func() time.Time
+	schema  schema
+	keyring *sealed.Keyring // nil opens nothing
+	realm   string
+	ready   chan struct{} // closed after the first complete refresh
+	seed    maphash.Seed
 
-	names sync.Map // canonical name → *holders
-	ids   sync.Map // account ID → *record
+	// plaintext keys are refused; a source may find out that they must be
+	sealedOnly atomic.Bool
 
-	refreshed atomic.Pointer[time.Time] // of the last complete refresh
-	enrolled  atomic.Int64
+	names, ids, dns *index
+	refreshed       atomic.Pointer[time.Time] // the last complete refresh
+	enrolled        atomic.Int64              // records with a name and a token
 
-	schema schema
-
-	mu     sync.Mutex         // guards writing to all above, and:
-	byDN   map[string]*record // by normalised DN
-	params map[string]*entry  // entries with parameters, by normalised DN
+	mu      sync.Mutex // guards writing to all above, and:
+	turn    uint32     // of the refresh under way, or of the last
+	changed []*record  // since somebody was last told of what cannot be used
+	text    []byte     // for packing
+	norm    []byte     // for normalising
 }
 
-// record is an enrolled entry and what became of it. It is never changed.
-type record struct {
-	entry   *entry
-	account Account
-	err     error // *UnusableError or nil
-}
-
-// holders are the records that have one name, in no order. Never changed.
-type holders struct{ records []*record }
-
-func newReplica(s schema, log *slog.Logger) *replica {
-	return &replica{
-		log:    log,
-		schema: s,
-		ready:  make(chan struct{}),
-		byDN:   map[string]*record{},
-		params: map[string]*entry{},
+func newReplica(s schema, c Config) *replica {
+	r := &replica{
+		log: c.Log, now: c.Now, schema: s, keyring: c.Keyring, realm: c.Realm,
+		ready: make(chan struct{}), seed: maphash.MakeSeed(),
+		names: newIndex(), ids: newIndex(), dns: newIndex(),
 	}
+	r.sealedOnly.Store(c.SealedOnly)
+	return r
 }
+
+func (r *replica) plaintextForbidden() bool { return r.sealedOnly.Load() }
 
 func (r *replica) state() (ready bool, entries int, refreshed time.Time) {
 	if at := r.refreshed.Load(); at != nil {
@@ -53,51 +54,122 @@ func (r *replica) state() (ready bool, entries int, refreshed time.Time) {
 	return ready, int(r.enrolled.Load()), refreshed
 }
 
+// lookup returns the account of a canonical name.
 func (r *replica) lookup(name string) (Account, error) {
 	if r.refreshed.Load() == nil {
 		return Account{}, ErrNotReady
 	}
-	v, ok := r.names.Load(name)
-	if !ok {
+	records, err := r.holders(name)
+	switch {
+	case err != nil:
+		return Account{}, err
+	case len(records) == 0:
 		return Account{}, ErrNoAccount
 	}
-	held := v.(*holders).records
-	if len(held) > 1 {
-		return Account{}, ErrAmbiguous
-	}
-	a := held[0].account
-	a.Name = name
-	return a, held[0].err
+	return r.build(name, records, when{now: r.now()})
 }
 
-// record returns the record of an account ID, or nil.
-func (r *replica) record(id string) *record {
-	if v, ok := r.ids.Load(id); ok {
-		return v.(*record)
+// holders returns the records that have name, all of one person.
+func (r *replica) holders(name string) ([]*record, error) {
+	var all []*record
+	ambiguous := false
+	r.names.each(r.hash(name), func(rec *record) bool {
+		if rec.has(fieldName, name) && !contains(all, rec) {
+			ambiguous = ambiguous || len(all) > 0 && !r.samePerson(all[0], rec)
+			all = append(all, rec)
+		}
+		return true
+	})
+	if ambiguous {
+		return all, ErrAmbiguous
 	}
-	return nil
+	return all, nil
+}
+
+// contains tells whether all has rec, or another state of the same entry, which a
+// reader may meet while the entry is renamed.
+func contains(all []*record, rec *record) bool {
+	for _, other := range all {
+		if other == rec || other.id() == rec.id() {
+			return true
+		}
+	}
+	return false
+}
+
+// samePerson tells whether both records are tokens of one owner.
+func (r *replica) samePerson(a, b *record) bool {
+	x, y := a.first(fieldOwner), b.first(fieldOwner)
+	return x != "" && y != "" && (x == y || normalizeDN(x) == normalizeDN(y))
+}
+
+// record returns the record of an ID, or nil.
+func (r *replica) record(id string) (found *record) {
+	r.ids.each(r.hash(id), func(rec *record) bool {
+		if rec.id() == id {
+			found = rec
+		}
+		return found == nil
+	})
+	return found
+}
+
+// byDN returns the record of the entry that dn names in any spelling, or nil.
+func (r *replica) byDN(dn string) *record {
+	norm := normalizeDN(dn)
+	return r.byNorm(maphash.String(r.seed, norm), norm)
+}
+
+func (r *replica) byNorm(hash uint64, norm string) (found *record) {
+	r.dns.each(hash, func(rec *record) bool {
+		if rec.dn == hash && normalizeDN(rec.first(fieldDN)) == norm {
+			found = rec
+		}
+		return found == nil
+	})
+	return found
+}
+
+func (r *replica) hash(s string) uint64 { return maphash.String(r.seed, s) }
+
+// people calls yield once for each person with their records, under their first
+// name.
+func (r *replica) people(yield func(name string, records []*record, err error) bool) {
+	r.ids.all(func(rec *record) bool {
+		name := rec.first(fieldName)
+		if name == "" {
+			return true
+		}
+		records, err := r.holders(name)
+		if len(records) == 0 || records[0].id() != rec.id() {
+			return true // told with another, or gone
+		}
+		return yield(name, records, err)
+	})
 }
 
 func (r *replica) accounts(yield func(Account) bool) {
-	r.names.Range(func(name, v any) bool {
-		held := v.(*holders).records
-		// Once for each entry, under its first name.
-		if len(held) > 1 || held[0].err != nil || held[0].account.Name != name {
-			return true
+	at := when{now: r.now()}
+	r.people(func(name string, records []*record, err error) bool {
+		if err == nil {
+			var a Account
+			if a, err = r.build(name, records, at); err == nil {
+				return yield(a)
+			}
 		}
-		return yield(held[0].account)
+		return true
 	})
 }
 
 func (r *replica) unusable(yield func(string, error) bool) {
-	r.names.Range(func(name, v any) bool {
-		held := v.(*holders).records
-		switch {
-		case len(held) > 1:
-			return yield(name.(string), ErrAmbiguous)
-		case held[0].err != nil && held[0].account.Name == name:
-			return yield(name.(string), held[0].err)
+	at := when{now: r.now()}
+	r.people(func(name string, records []*record, err error) bool {
+		if err == nil {
+			_, err = r.build(name, records, at)
 		}
-		return true
+		if err == nil || err == ErrNoAccount {
+			return true
+		}
+		return yield(name, err)
 	})
 }

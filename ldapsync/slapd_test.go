@@ -172,12 +172,12 @@ func TestRefresh(t *testing.T) {
 	d = refreshed(t, configFor(s))
 
 	alice := lookup(t, d, " ＡＬＩＣＥ ")
-	if len(alice.ID) != 36 || alice.Name != "alice" || alice.DN != dn("alice") || alice.Algorithm != "SHA1" ||
-		alice.Digits != 6 || alice.Period != 30*time.Second || string(alice.Key.Reveal()) != "Hello!\xde\xad\xbe\xefHello!\xde\xad\xbe\xef" {
+	if len(alice.ID) != 36 || alice.Name != "alice" || alice.DN != dn("alice") || alice.Tokens[0].Algorithm != "SHA1" ||
+		alice.Tokens[0].Digits != 6 || alice.Tokens[0].Period != 30*time.Second || string(alice.Tokens[0].Key.Reveal()) != "Hello!\xde\xad\xbe\xefHello!\xde\xad\xbe\xef" {
 		t.Errorf("alice = %+v", alice)
 	}
 	carol := lookup(t, d, "carol")
-	if carol.Algorithm != "SHA256" || carol.Digits != 8 || carol.Period != time.Minute {
+	if carol.Tokens[0].Algorithm != "SHA256" || carol.Tokens[0].Digits != 8 || carol.Tokens[0].Period != time.Minute {
 		t.Errorf("carol has not the parameters of the entry that hers names: %+v", carol)
 	}
 	if lookup(t, d, "frank").ID != lookup(t, d, "francis").ID {
@@ -189,7 +189,7 @@ func TestRefresh(t *testing.T) {
 	for name, want := range map[string]string{"dave": "cn=nowhere", "erin": "7 digits", "grace": "not base32"} {
 		var unusable *UnusableError
 		a, err := d.Lookup(name)
-		if !errors.As(err, &unusable) || !strings.Contains(unusable.Why, want) || a.Key.Len() != 0 {
+		if !errors.As(err, &unusable) || !strings.Contains(unusable.Why, want) || len(a.Tokens) != 0 {
 			t.Errorf("Lookup(%q) = %v, %v; want no key and an UnusableError with %q", name, a, err, want)
 		}
 	}
@@ -220,7 +220,7 @@ func TestChangesAreSeen(t *testing.T) {
 	s.Add(t, enrolled("erin"))
 	eventually(t, "a new entry is seen", func() bool { return has(d, "erin") })
 	s.Modify(t, modification("alice", "replace: oathSecret", "oathSecret: "+key2, "-"))
-	eventually(t, "a new key is seen", func() bool { return strings.HasPrefix(string(lookup(t, d, "alice").Key.Reveal()), "12345") })
+	eventually(t, "a new key is seen", func() bool { return strings.HasPrefix(string(lookup(t, d, "alice").Tokens[0].Key.Reveal()), "12345") })
 	s.Modify(t, modification("bob", "delete: oathSecret", "-"))
 	eventually(t, "an entry without its key is gone", func() bool { return !has(d, "bob") })
 	id := lookup(t, d, "carol").ID
@@ -230,7 +230,7 @@ func TestChangesAreSeen(t *testing.T) {
 		t.Errorf("renamed: %+v, want ID %s", got, id)
 	}
 	s.Modify(t, "dn: cn=p,dc=example,dc=org\nchangetype: modify\nreplace: oathOTPLength\noathOTPLength: 8\n-\n")
-	eventually(t, "changed parameters are seen", func() bool { return lookup(t, d, "dave").Digits == 8 })
+	eventually(t, "changed parameters are seen", func() bool { return lookup(t, d, "dave").Tokens[0].Digits == 8 })
 
 	// Deleted and made anew under the same DN.
 	id = lookup(t, d, "erin").ID

@@ -1,188 +1,241 @@
 package ldapsync
 
 import (
-	"reflect"
+	"hash/maphash"
+	"iter"
 	"slices"
 	"time"
-
-	"lockstep/internal/opaque"
 )
 
-// replace makes entries the whole content. They must come from a complete
-// refresh, which ended at now.
-func (r *replica) replace(entries []*entry, now time.Time) {
+// begin starts a refresh, which calls put or keep for each entry that is there
+// and end when that was all of them. One that is not ended changes what it has
+// put, and drops nothing. Only one may be under way.
+func (r *replica) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was := r.params
-	r.params = map[string]*entry{}
-	for _, e := range entries {
-		if e.isFrom {
-			r.params[e.norm] = e
+	r.turn++
+}
+
+// put makes e known, in place of what had its ID or its DN before. Nothing is
+// written where nothing has changed.
+func (r *replica) put(e rawEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = r.schema.pack(r.text[:0], e)
+	id := entryID(e)
+	old := r.record(id)
+	if old != nil && old.text == string(r.text) {
+		old.seen = r.turn
+		return
+	}
+	rec := &record{text: string(r.text), seen: r.turn}
+	norm := normalizeDN(rec.first(fieldDN))
+	rec.dn = maphash.String(r.seed, norm)
+	if other := r.byNorm(rec.dn, norm); other != nil && other.id() != id {
+		// Deleted and made anew: a DN names one entry.
+		r.drop(other)
+	}
+	switch {
+	case r.schema.matters(rec):
+		r.store(old, rec)
+	case old != nil:
+		r.drop(old)
+	}
+}
+
+// keep says that the entry of id is there and as it was, and returns whether it
+// is known.
+func (r *replica) keep(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.record(id)
+	if rec != nil {
+		rec.seen = r.turn
+	}
+	return rec != nil
+}
+
+// delete drops the entry of id, if it is known.
+func (r *replica) delete(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.record(id); rec != nil {
+		r.drop(rec)
+	}
+}
+
+// missing returns how many of how many entries the refresh under way has not seen.
+func (r *replica) missing() (gone, of int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids.all(func(rec *record) bool {
+		if rec.seen != r.turn {
+			gone++
 		}
-	}
-	seen := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		seen[e.id] = true
-		r.put(e)
-	}
-	for _, rec := range r.missing(seen) {
-		r.remove(rec)
-	}
-	for norm := range was {
-		r.rebuildIf(norm, was[norm])
-	}
-	for norm := range r.params {
-		if was[norm] == nil {
-			r.rebuildIf(norm, nil)
+		return true
+	})
+	return gone, r.ids.live
+}
+
+// sweep drops what the refresh under way, which must be complete, has not seen.
+func (r *replica) sweep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids.all(func(rec *record) bool {
+		if rec.seen != r.turn {
+			r.drop(rec)
 		}
-	}
+		return true
+	})
+}
+
+// complete says that the refresh under way is complete, at now: what is known is
+// what is there.
+func (r *replica) complete(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.refreshed.Swap(&now) == nil {
 		close(r.ready)
 	}
+	r.told()
 }
 
-// merge takes in what a search for changes found: each of entries is there and
-// is as given, and of others nothing is said.
-func (r *replica) merge(entries []*entry) {
+// settle tells of what has been put and cannot be used.
+func (r *replica) settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was := map[string]*entry{}
-	for _, e := range entries {
-		was[e.norm] = r.params[e.norm]
-		delete(r.params, e.norm)
-		if e.isFrom {
-			r.params[e.norm] = e
+	r.told()
+}
+
+// mostTold is how many unusable accounts are named in the log at once.
+const mostTold = 20
+
+// fewToOpen is how many changed accounts have their sealed keys opened, to see
+// whether they can be. Of more, as at the first refresh, the form is looked at.
+const fewToOpen = 100
+
+// told logs what has changed and cannot be used. It is called when all that came
+// together has been put, since entries refer to one another.
+func (r *replica) told() {
+	at := when{now: r.now(), unopened: len(r.changed) > fewToOpen}
+	bad := 0
+	for _, rec := range r.changed {
+		if r.record(rec.id()) != rec {
+			continue
 		}
-	}
-	for _, e := range entries {
-		r.put(e)
-	}
-	for norm := range was {
-		r.rebuildIf(norm, was[norm])
-	}
-}
-
-// removals returns how many of how many enrolled entries would be removed if
-// entries became the whole content.
-func (r *replica) removals(entries []*entry) (gone, of int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seen := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		seen[e.id] = e.enrolled()
-	}
-	return len(r.missing(seen)), len(r.byDN)
-}
-
-func (r *replica) missing(seen map[string]bool) (gone []*record) {
-	for _, rec := range r.byDN {
-		if !seen[rec.entry.id] {
-			gone = append(gone, rec)
-		}
-	}
-	return gone
-}
-
-func (e *entry) enrolled() bool { return len(e.keys) > 0 && len(e.names) > 0 }
-
-// put makes e known in place of what had its ID or its DN before.
-func (r *replica) put(e *entry) {
-	old := r.record(e.id)
-	if other := r.byDN[e.norm]; other != nil && other.entry.id != e.id {
-		// Deleted and made anew: a DN names one entry.
-		r.remove(other)
-	}
-	switch {
-	case !e.enrolled():
-		if old != nil {
-			r.remove(old)
-		}
-	case old == nil || !reflect.DeepEqual(old.entry, e):
-		r.store(old, e)
-	}
-}
-
-// store replaces old, which may be nil, by the record of e.
-func (r *replica) store(old *record, e *entry) {
-	rec := &record{entry: e}
-	account, err := r.schema.account(e, func(norm string) *entry { return r.params[norm] })
-	rec.account = account
-	if err != nil {
-		rec.account.Key, rec.err = opaque.Bytes{}, &UnusableError{Why: err.Error()}
-		if old == nil || old.err == nil || old.err.Error() != rec.err.Error() {
-			r.log.Warn("enrolled account cannot be used", "user", e.names[0], "reason", err.Error(), "dn", e.dn)
-		}
-	}
-	if old == nil {
-		r.enrolled.Add(1)
-	} else {
-		delete(r.byDN, old.entry.norm)
-	}
-	r.byDN[e.norm] = rec
-	r.ids.Store(e.id, rec)
-	for _, name := range e.names {
-		r.setName(name, old, rec)
-	}
-	if old != nil {
-		r.dropNames(old, e.names)
-	}
-}
-
-func (r *replica) remove(rec *record) {
-	r.enrolled.Add(-1)
-	delete(r.byDN, rec.entry.norm)
-	r.ids.Delete(rec.entry.id)
-	r.dropNames(rec, nil)
-}
-
-// setName puts rec, in place of old, among the holders of name.
-func (r *replica) setName(name string, old, rec *record) {
-	held := &holders{records: []*record{rec}}
-	before := 0
-	if v, ok := r.names.Load(name); ok {
-		before = len(v.(*holders).records)
-		for _, other := range v.(*holders).records {
-			if other != old {
-				held.records = append(held.records, other)
+		for name := range rec.each(fieldName) {
+			records, err := r.holders(name)
+			if err == nil {
+				_, err = r.build(name, records, at)
 			}
+			if err == nil || err == ErrNoAccount {
+				continue
+			}
+			if bad++; bad <= mostTold {
+				r.tell(name, records, err)
+			}
+			break
 		}
 	}
-	r.names.Store(name, held)
-	if len(held.records) > 1 && before < len(held.records) {
+	if bad > mostTold {
+		r.log.Warn("more enrolled accounts cannot be used, see \"lockstep user list\"", "entries", bad-mostTold)
+	}
+	r.changed = nil
+}
+
+func (r *replica) tell(name string, records []*record, err error) {
+	if err == ErrAmbiguous {
 		r.log.Warn("several entries have one login name, all are refused", "user", name,
-			"dn", held.records[0].entry.dn, "other", held.records[1].entry.dn)
-	}
-}
-
-// dropNames takes rec from the holders of its names, but for those kept.
-func (r *replica) dropNames(rec *record, kept []string) {
-	for _, name := range rec.entry.names {
-		if slices.Contains(kept, name) {
-			continue
-		}
-		v, ok := r.names.Load(name)
-		if !ok {
-			continue
-		}
-		left := slices.DeleteFunc(slices.Clone(v.(*holders).records), func(o *record) bool { return o == rec })
-		if len(left) == 0 {
-			r.names.Delete(name)
-		} else {
-			r.names.Store(name, &holders{records: left})
-		}
-	}
-}
-
-// rebuildIf makes the accounts anew that get parameters from the entry at
-// norm, if that is not what it was.
-func (r *replica) rebuildIf(norm string, was *entry) {
-	is := r.params[norm]
-	if reflect.DeepEqual(was, is) {
+			"dn", records[0].first(fieldDN), "other", records[1].first(fieldDN))
 		return
 	}
-	for _, rec := range r.byDN {
-		if rec.entry.from == norm {
-			r.store(rec, rec.entry)
+	r.log.Warn("enrolled account cannot be used", "user", name, "reason", err.(*UnusableError).Why, "dn", records[0].first(fieldDN))
+}
+
+// store replaces old, which may be nil, by rec.
+func (r *replica) store(old, rec *record) {
+	r.grow(max(1, len(rec.all(fieldName))))
+	r.count(rec, 1)
+	r.changed = append(r.changed, rec)
+	if old == nil {
+		r.ids.add(r.hash(rec.id()), rec)
+	} else {
+		r.count(old, -1)
+		r.ids.swap(r.hash(rec.id()), old, rec)
+	}
+	if old != nil && old.dn == rec.dn {
+		r.dns.swap(rec.dn, old, rec)
+	} else {
+		r.dns.add(rec.dn, rec)
+		if old != nil {
+			r.dns.remove(old.dn, old)
+		}
+	}
+	r.storeNames(old, rec)
+}
+
+// storeNames puts rec under its names before old goes from those that are no more,
+// so that a reader finds one of them.
+func (r *replica) storeNames(old, rec *record) {
+	var was []string
+	if old != nil {
+		was = old.all(fieldName)
+	}
+	names := rec.all(fieldName)
+	for _, name := range names {
+		if slices.Contains(was, name) {
+			r.names.swap(r.hash(name), old, rec)
+		} else {
+			r.names.add(r.hash(name), rec)
+		}
+	}
+	for _, name := range was {
+		if !slices.Contains(names, name) {
+			r.names.remove(r.hash(name), old)
+		}
+	}
+}
+
+func (r *replica) drop(rec *record) {
+	r.count(rec, -1)
+	r.ids.remove(r.hash(rec.id()), rec)
+	r.dns.remove(rec.dn, rec)
+	for _, name := range rec.all(fieldName) {
+		r.names.remove(r.hash(name), rec)
+	}
+}
+
+func (r *replica) count(rec *record, by int64) {
+	if rec.first(fieldName) != "" && (rec.holds() || rec.has(fieldClass, classToken)) {
+		r.enrolled.Add(by)
+	}
+}
+
+// grow makes room for so many more in each index.
+func (r *replica) grow(more int) {
+	every := func(yield func(*record) bool) { r.ids.all(yield) }
+	if r.dns.full(more) {
+		r.dns.rebuild(r.ids.live+more, rehash(every, func(rec *record) []uint64 { return []uint64{rec.dn} }))
+	}
+	if r.names.full(more) {
+		r.names.rebuild(r.names.live+more, rehash(every, func(rec *record) (hashes []uint64) {
+			for _, name := range rec.all(fieldName) {
+				hashes = append(hashes, r.hash(name))
+			}
+			return hashes
+		}))
+	}
+	if r.ids.full(more) {
+		r.ids.rebuild(r.ids.live+more, rehash(every, func(rec *record) []uint64 { return []uint64{r.hash(rec.id())} }))
+	}
+}
+
+func rehash(all iter.Seq[*record], hashes func(*record) []uint64) func(func(uint64, *record)) {
+	return func(yield func(uint64, *record)) {
+		for rec := range all {
+			for _, hash := range hashes(rec) {
+				yield(hash, rec)
+			}
 		}
 	}
 }

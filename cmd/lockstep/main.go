@@ -50,6 +50,7 @@ const help = `Usage:
     lockstep login  [-server ADDR] [-secret-file FILE] USER
     lockstep user   enroll|show|explain|resync|list|unlock [OPTION ...] [USER]
     lockstep doctor [-config FILE] [-json]
+    lockstep keygen -out FILE | -public FILE
     lockstep version
 
 Commands:
@@ -62,6 +63,8 @@ Commands:
              the clock of a device right, unlock.
     doctor   Say what is wrong with clocks, directory, store and clients, and
              what to do about it.
+    keygen   Make the private key that opens sealed keys, and print the public key
+             that enrolment needs.
 
 "lockstep COMMAND -help" says more. FILE is /etc/lockstep/lockstep.toml unless
 -config names another. Passwords, codes and secrets are read from the terminal,
@@ -82,7 +85,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		return statusUsage
 	}
 	commands := map[string]func([]string) error{
-		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "version": a.version,
+		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "keygen": a.keygen, "version": a.version,
 		"help": a.help, "-h": a.help, "-help": a.help, "--help": a.help, "-version": a.version, "--version": a.version,
 	}
 	command, ok := commands[args[0]]

@@ -103,11 +103,12 @@ func named(name string) verifier.Account {
 }
 
 func account(a ldapsync.Account) verifier.Account {
+	t := a.Tokens[0]
 	return verifier.Account{ID: a.ID, Name: a.Name, Key: verifier.Key{
-		Bytes:     a.Key,
-		Algorithm: verifier.Algorithm(a.Algorithm),
-		Digits:    a.Digits,
-		Period:    a.Period,
+		Bytes:     t.Key,
+		Algorithm: verifier.Algorithm(t.Algorithm),
+		Digits:    t.Digits,
+		Period:    t.Period,
 	}}
 }
 

@@ -194,7 +194,7 @@ func TestDoctorFindsWhatIsBad(t *testing.T) {
 // What Explain says, by kind of reason.
 func TestExplanations(t *testing.T) {
 	x := admin.Explanation{User: "alice"}
-	wrong(&x, ldapsync.Account{Name: "alice", Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second},
+	wrong(&x, ldapsync.Account{Name: "alice", Tokens: []ldapsync.Token{{Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second}}},
 		verifier.Explanation{Reason: verifier.Reason{Kind: verifier.WrongCode}, Other: verifier.Key{Algorithm: "SHA256", Digits: 8, Period: time.Minute}})
 	if x.Verdict != admin.VerdictOther || x.Text != "a code of this key with SHA256, 8 digits, 60 s; the account has SHA1, 6 digits, 30 s" {
 		t.Errorf("%+v", x)

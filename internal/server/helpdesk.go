@@ -93,13 +93,13 @@ func wrong(x *admin.Explanation, a ldapsync.Account, e verifier.Explanation) {
 	x.Verdict, x.Text = admin.VerdictWrong, "no code of this key within a day of this server's clock"
 	x.Advice = "perhaps it is of another account in the authenticator; otherwise the device has another key: enrol it anew"
 	if e.Reason.Kind == verifier.NoCode {
-		x.Verdict, x.Text = admin.VerdictNoCode, fmt.Sprintf("not a code: %s's have %d digits", a.Name, a.Digits)
+		x.Verdict, x.Text = admin.VerdictNoCode, fmt.Sprintf("not a code: %s's have %d digits", a.Name, a.Tokens[0].Digits)
 		x.Advice = ""
 	}
 	if o := e.Other; o.Period != 0 {
 		x.Verdict = admin.VerdictOther
 		x.Text = fmt.Sprintf("a code of this key with %s; the account has %s", parameters(string(o.Algorithm), o.Digits, o.Period),
-			parameters(a.Algorithm, a.Digits, a.Period))
+			parameters(a.Tokens[0].Algorithm, a.Tokens[0].Digits, a.Tokens[0].Period))
 		x.Advice = "correct the parameters of the entry in the directory, or enrol the device anew"
 	}
 }

@@ -73,7 +73,7 @@ func (u users) lookup(name string) (ldapsync.Account, error) {
 }
 
 func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, error) {
-	user := admin.User{Name: a.Name, DN: a.DN, Algorithm: a.Algorithm, Digits: a.Digits, Period: int(a.Period / time.Second)}
+	user := admin.User{Name: a.Name, DN: a.DN, Algorithm: a.Tokens[0].Algorithm, Digits: a.Tokens[0].Digits, Period: int(a.Tokens[0].Period / time.Second)}
 	st, err := u.verifier.Standing(ctx, account(a))
 	if errors.Is(err, store.ErrDamaged) {
 		user.Problem = err.Error() + "; restore the store, or enrol anew, which makes a new one"
@@ -88,7 +88,7 @@ func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, er
 		user.Unlearned = "this server's clock is not kept right, as far as the kernel knows, or has just jumped"
 	}
 	describeLogins(&user, st)
-	describeClock(&user, st, a.Period)
+	describeClock(&user, st, a.Tokens[0].Period)
 	return user, nil
 }
 

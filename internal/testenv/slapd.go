@@ -39,8 +39,8 @@ type SlapdServer struct {
 }
 
 type slapdOptions struct {
-	ppolicy, tls bool
-	sizeLimit    int
+	ppolicy, tls, syncprov bool
+	sizeLimit              int
 }
 
 // SlapdOption is an option of [Slapd].
@@ -56,6 +56,10 @@ func WithTLS() SlapdOption { return func(o *slapdOptions) { o.tls = true } }
 
 // WithSizeLimit limits the searches of the service account, too.
 func WithSizeLimit(n int) SlapdOption { return func(o *slapdOptions) { o.sizeLimit = n } }
+
+// WithSyncprov lets the content be synced (RFC 4533), by the overlay syncprov.
+// What it remembers of deletes is lost with Stop.
+func WithSyncprov() SlapdOption { return func(o *slapdOptions) { o.syncprov = true } }
 
 // slapdModules is where Debian puts them.
 const slapdModules = "/usr/lib/ldap"
@@ -114,7 +118,7 @@ func (s *SlapdServer) configure(t testing.TB) {
 		line("include /etc/ldap/schema/%s.schema", schema)
 	}
 	line("modulepath %s", slapdModules)
-	for _, module := range []string{"back_mdb", "back_monitor", "otp", "ppolicy"} {
+	for _, module := range []string{"back_mdb", "back_monitor", "otp", "ppolicy", "syncprov"} {
 		// Some builds have the backends linked in.
 		if _, err := os.Stat(filepath.Join(slapdModules, module+".so")); err == nil {
 			line("moduleload %s", module)
@@ -136,6 +140,9 @@ func (s *SlapdServer) configure(t testing.TB) {
 	line("access to * by dn.exact=%q read by self read by * none", s.ServiceDN)
 	if s.options.ppolicy {
 		line("overlay ppolicy\nppolicy_default %q\nppolicy_use_lockout", "cn=default,"+s.BaseDN)
+	}
+	if s.options.syncprov {
+		line("index entryCSN,entryUUID eq\noverlay syncprov\nsyncprov-checkpoint 100 10\nsyncprov-sessionlog 10000")
 	}
 	line("database monitor\naccess to * by dn.exact=%q read by * none", s.AdminDN)
 	if err := os.WriteFile(filepath.Join(s.dir, "slapd.conf"), []byte(conf.String()), 0o600); err != nil {

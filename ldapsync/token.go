@@ -1,0 +1,229 @@
+package ldapsync
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"lockstep/ldapsync/sealed"
+)
+
+// maxID is the length of the longest account ID, in octets: stores have limits
+// for what they keep states under.
+const maxID = 1000
+
+// maxTokens bounds the tokens of an account: each makes guessing easier.
+const maxTokens = 8
+
+// when says for which moment an account is made, and whether sealed keys are left
+// as they are: then the account is good for telling whether it is well formed.
+type when struct {
+	now      time.Time
+	unopened bool
+}
+
+// builder makes an account of its records.
+type builder struct {
+	*replica
+	at      when
+	account Account
+	names   []string // canonical names of the account, for which its keys may be sealed
+	active  int      // tokens that the directory checks
+}
+
+// build returns the account of records, which belong to one person and are
+// found by name.
+func (r *replica) build(name string, records []*record, at when) (Account, error) {
+	b := builder{replica: r, at: at}
+	first := records[0]
+	b.account = Account{ID: idText(first.id()), Name: name, DN: first.first(fieldDN), Delegated: r.schema.directory}
+	if owner := first.first(fieldOwner); owner != "" {
+		b.account.ID, b.account.DN = "dn:"+normalizeDN(owner), owner
+	}
+	b.names = first.all(fieldName)
+	if err := b.check(first); err != nil {
+		return b.account, err
+	}
+	for _, rec := range records {
+		b.entry(rec)
+	}
+	return b.result()
+}
+
+// check says why nobody may log in by the account, whatever its tokens.
+func (b *builder) check(first *record) error {
+	if n := len(b.account.ID); n > maxID {
+		return &UnusableError{fmt.Sprintf("ID of %d octets (entryUUID, nsUniqueId or the DN): want at most %d", n, maxID)}
+	}
+	person := first
+	if b.schema.owner != "" {
+		person = b.byDN(b.account.DN)
+	}
+	if person != nil {
+		if why := person.first(fieldDisabled); why != "" {
+			return &UnusableError{why}
+		}
+	}
+	return nil
+}
+
+// entry adds the tokens that rec holds or names.
+func (b *builder) entry(rec *record) {
+	b.tokens(rec)
+	tokens := rec.all(fieldToken)
+	if b.schema.directory {
+		b.active += len(tokens)
+		return
+	}
+	for _, dn := range tokens {
+		switch token := b.byDN(dn); {
+		case token == nil:
+			b.problem("", fmt.Errorf("%s names %.200q, which is not below the base DN, has no %s, or may not be read", b.schema.token, dn, b.schema.key))
+		case token != rec:
+			b.tokens(token)
+		}
+	}
+}
+
+// tokens adds the keys of rec itself.
+func (b *builder) tokens(rec *record) {
+	serial := rec.first(fieldSerial)
+	if err := b.valid(rec); err != nil {
+		b.problem(serial, err)
+		return
+	}
+	keys, isToken := rec.all(fieldKey), rec.has(fieldClass, classToken)
+	switch {
+	case b.schema.directory && isToken:
+		b.active++
+		return
+	case len(keys) == 0 && isToken:
+		b.problem(serial, fmt.Errorf("its %s may not be read by the service account", b.schema.key))
+		return
+	}
+	for i, value := range keys {
+		t, err := b.token(rec, value, len(keys), serial)
+		if err != nil {
+			b.problem(serial, err)
+			continue
+		}
+		t.Name = serial
+		if serial == "" || i > 0 {
+			t.Name = strconv.Itoa(len(b.account.Tokens) + 1)
+		}
+		b.account.Tokens = append(b.account.Tokens, t)
+	}
+}
+
+// valid says why a token does not count now, or nil.
+func (b *builder) valid(rec *record) error {
+	if why := rec.first(fieldDisabled); why != "" {
+		return errors.New(why)
+	}
+	for _, limit := range []struct {
+		f     field
+		attr  string
+		wrong func(time.Time) bool
+		text  string
+	}{{fieldNotBefore, b.schema.notBefore, b.at.now.Before, "not valid before"}, {fieldNotAfter, b.schema.notAfter, b.at.now.After, "not valid after"}} {
+		v := rec.first(limit.f)
+		if v == "" {
+			continue
+		}
+		at, err := generalizedTime(v)
+		if err != nil {
+			return fmt.Errorf("%s %.50q: want a time such as 20260101000000Z", limit.attr, v)
+		}
+		if limit.wrong(at) {
+			return fmt.Errorf("%s %s", limit.text, at.Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// generalizedTime reads the syntax of RFC 4517, section 3.3.13, as servers write it.
+func generalizedTime(v string) (time.Time, error) { return time.Parse("20060102150405Z0700", v) }
+
+// token decodes one key of rec. A sealed one brings its parameters along, which
+// nobody who can write to the directory can change.
+func (b *builder) token(rec *record, value string, slots int, serial string) (Token, error) {
+	if sealed.Sealed(value) {
+		return b.open(value, slots, serial)
+	}
+	if b.plaintextForbidden() {
+		return Token{}, errPlain
+	}
+	p := rec.parameters()
+	if dn := rec.first(fieldParams); dn != "" {
+		from := b.byDN(dn)
+		if from == nil || !from.has(fieldClass, classParams) {
+			return Token{}, fmt.Errorf("%s names %.200q, which is not below the base DN, lacks objectClass %s or may not be read", b.schema.params, dn, b.schema.classParams)
+		}
+		p = p.or(from.parameters())
+	}
+	e, err := b.schema.parse(p)
+	if err != nil {
+		return Token{}, err
+	}
+	key, err := b.schema.decodeKey(value)
+	return Token{Key: key, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period}, err
+}
+
+// open opens a sealed key with each name and slot that it can have been sealed for.
+func (b *builder) open(value string, slots int, serial string) (Token, error) {
+	switch {
+	case b.at.unopened:
+		return Token{}, sealed.Check(value)
+	case b.keyring == nil:
+		return Token{}, errors.New("sealed key, but directory.sealing_key_file is not set")
+	}
+	tried := []string{serial}
+	for i := range slots {
+		tried = append(tried, strconv.Itoa(i+1))
+	}
+	var first error
+	for _, slot := range tried {
+		if slot == "" {
+			continue
+		}
+		for _, name := range b.names {
+			c, err := b.keyring.Open(sealed.Binding{Realm: b.realm, User: name, Slot: slot}, value)
+			if err == nil {
+				return Token{Key: c.Key, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period}, nil
+			}
+			if !errors.Is(err, sealed.ErrBinding) {
+				return Token{}, err
+			}
+			first = err
+		}
+	}
+	return Token{}, first
+}
+
+func (b *builder) problem(serial string, err error) {
+	text := err.Error()
+	if serial != "" {
+		text = fmt.Sprintf("token %.100q: %s", serial, text)
+	}
+	b.account.Problems = append(b.account.Problems, text)
+}
+
+// result returns the account if anything in it can be used.
+func (b *builder) result() (Account, error) {
+	a := b.account
+	n := max(len(a.Tokens), b.active)
+	switch {
+	case n > maxTokens:
+		a.Tokens = nil
+		return a, &UnusableError{fmt.Sprintf("%d tokens: want at most %d", n, maxTokens)}
+	case n > 0:
+		return a, nil
+	case len(a.Problems) == 0:
+		return a, ErrNoAccount
+	}
+	why := strings.Join(a.Problems, "; ")
+	a.Tokens, a.Problems = nil, nil
+	return a, &UnusableError{why}
+}
