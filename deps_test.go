@@ -79,7 +79,7 @@ func TestLibrariesHaveOneRoom(t *testing.T) {
 		"github.com/pquerna/otp/hotp":  {"lockstep/verifier"},
 		"github.com/go-crypt/crypt":    {"lockstep/ldapsync/userpassword"},
 		"github.com/boombuler/barcode": {"lockstep/internal/qr"},
-		"testing":                      {"lockstep/internal/testenv", "lockstep/store/storetest"},
+		"testing":                      {"lockstep/internal/testenv", "lockstep/store/storetest", "lockstep/ldapsync/ldaptest"},
 	}
 	for _, p := range packages(t) {
 		for library, room := range rooms {

@@ -22,6 +22,7 @@ import (
 
 	"lockstep/internal/opaque"
 	"lockstep/internal/secretfile"
+	"lockstep/ldapsync/sealed"
 )
 
 // Example is a configuration that works once its addresses, names and secret
@@ -45,20 +46,33 @@ type Config struct {
 
 // Directory says where accounts, keys and passwords are.
 type Directory struct {
-	URLs           []string      // ldap, ldaps or ldapi servers in order of preference; or one "ldif:" and an absolute path
-	BaseDN         string        // never empty, except with an LDIF file
-	BindDN         string        // empty for an anonymous bind
-	BindPassword   opaque.Bytes  // there if BindDN is; holds no NUL
-	LoginAttribute string        // an attribute description (RFC 4512, section 2.5)
-	Schema         string        // oath, freeradius or custom
-	KeyAttribute   string        // as LoginAttribute
-	KeyEncoding    string        // base32 or raw
-	CA             []byte        // certificates in PEM; nil for those of the system
-	StartTLS       bool          // on ldap URLs; ldaps has TLS anyway, ldapi needs none
-	Insecure       bool          // ldap URLs without StartTLS are accepted; says nothing about certificates
-	Timeout        time.Duration // of one operation at one server; 100 ms to 30 s
-	Pool           int           // connections for password checks, 1 to 128
+	URLs           []string     // ldap, ldaps or ldapi servers in order of preference; or one "ldif:" and an absolute path
+	BaseDN         string       // never empty, except with an LDIF file
+	BindDN         string       // empty for an anonymous bind
+	BindPassword   opaque.Bytes // there if BindDN is; holds no NUL
+	LoginAttribute string       // an attribute description (RFC 4512, section 2.5); "" for that of the schema
+	Schema         string       // oath, freeipa, freeradius, ad or custom
+	KeyAttribute   string       // as LoginAttribute
+	KeyEncoding    string       // base32 or raw
+	Attributes     Attributes   // of the schema custom
+	Delegate       bool         // the directory checks the codes
+	Follow         string       // "", syncrepl or poll
+	Domains        []string     // nil for those of the base DN
+
+	Keyring    *sealed.Keyring   // nil opens no sealed keys
+	SealTo     *sealed.PublicKey // that of the first key of Keyring unless said; nil writes keys in clear
+	Realm      string            // "" for the base DN
+	SealedOnly bool              // keys in clear are refused
+
+	CA       []byte        // certificates in PEM; nil for those of the system
+	StartTLS bool          // on ldap URLs; ldaps has TLS anyway, ldapi needs none
+	Insecure bool          // ldap URLs without StartTLS are accepted; says nothing about certificates
+	Timeout  time.Duration // of one operation at one server; 100 ms to 30 s
+	Pool     int           // connections for password checks, 1 to 128
 }
+
+// Attributes name what a schema of one's own has beside the key; "" for none.
+type Attributes struct{ Algorithm, Digits, Period, Serial, Disabled string }
 
 // Store says where spent steps and counters are kept.
 type Store struct {

@@ -13,37 +13,95 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"lockstep/ldapsync/sealed"
 )
 
 // keyAttributes names the attribute that holds the key in each schema.
 var keyAttributes = map[string]string{
 	"oath":       "oathSecret",
+	"freeipa":    "ipatokenOTPkey",
 	"freeradius": "radiusControlAttribute",
+	"ad":         "msDS-cloudExtensionAttribute1",
 }
 
 func readDirectory(t *table) Directory {
-	if t.text("schema", "") == "freeipa" {
-		t.fault("schema", "freeipa is not supported by this version")
-	}
 	c := Directory{
 		URLs:           t.list("url"),
 		BaseDN:         t.text("base_dn", ""),
 		BindDN:         t.text("bind_dn", ""),
 		BindPassword:   t.secret("bind_password_file"),
-		LoginAttribute: t.text("login_attribute", "uid"),
-		Schema:         t.oneOf("schema", "oath", "freeradius", "custom"),
+		LoginAttribute: t.text("login_attribute", ""),
+		Schema:         t.oneOf("schema", "oath", "freeipa", "freeradius", "ad", "custom"),
 		KeyEncoding:    t.oneOf("key_encoding", "base32", "raw"),
 		CA:             t.certificates("ca_file"),
 		StartTLS:       t.flag("start_tls", false),
 		Insecure:       t.flag("insecure", false),
 		Timeout:        t.duration("timeout", 2*time.Second, 100*time.Millisecond, 30*time.Second),
 		Pool:           t.count("pool", 16, 1, 128),
+		Delegate:       t.flag("delegate", false),
+		Follow:         t.oneOf("follow", "auto", "syncrepl", "poll"),
+		Realm:          t.text("realm", ""),
+		Attributes: Attributes{
+			Algorithm: t.text("algorithm_attribute", ""),
+			Digits:    t.text("digits_attribute", ""),
+			Period:    t.text("period_attribute", ""),
+			Serial:    t.text("serial_attribute", ""),
+			Disabled:  t.text("disabled_attribute", ""),
+		},
+	}
+	c.SealedOnly = !t.flag("plaintext_keys", c.Schema != "ad")
+	if c.Follow == "auto" {
+		c.Follow = ""
+	}
+	if domains := t.list("domains"); t.values["domains"] != nil {
+		c.Domains = append([]string{}, domains...)
 	}
 	c.KeyAttribute = t.text("key_attribute", keyAttributes[c.Schema])
 	checkURLs(t, &c)
 	checkNames(t, &c)
 	checkAttributes(t, &c)
+	readSealing(t, &c)
+	checkDelegate(t, &c)
 	return c
+}
+
+// readSealing reads the keys that TOTP keys are sealed with. The file of the
+// private ones begins with the one that is to be used from now on.
+func readSealing(t *table, c *Directory) {
+	file := t.secret("sealing_key_file")
+	if file.Len() > 0 {
+		keys, err := sealed.ParsePrivate(file.Reveal())
+		if err == nil {
+			c.Keyring, err = sealed.NewKeyring(keys...)
+			c.SealTo = keys[0].Public()
+		}
+		if err != nil {
+			t.fault("sealing_key_file", "%v", err)
+		}
+	}
+	if text := t.text("seal_to", ""); text != "" {
+		key, err := sealed.ParsePublic(text)
+		if err != nil {
+			t.fault("seal_to", "%v", err)
+		}
+		c.SealTo = key
+	}
+	if c.SealedOnly && c.SealTo == nil {
+		t.fault("sealing_key_file", "required without plaintext_keys, or seal_to where people are only enrolled; \"lockstep keygen\" makes the file")
+	}
+}
+
+func checkDelegate(t *table, c *Directory) {
+	if !c.Delegate {
+		return
+	}
+	if c.Schema != "freeipa" && c.Schema != "oath" {
+		t.fault("delegate", `goes with schema = "freeipa", or "oath" where OpenLDAP has the overlay otp`)
+	}
+	if !slices.ContainsFunc(c.URLs, isServer) {
+		t.fault("delegate", "needs a server that checks codes")
+	}
 }
 
 func checkURLs(t *table, c *Directory) {
@@ -162,7 +220,18 @@ func checkAttributes(t *table, c *Directory) {
 	if (c.KeyAttribute != "" || keyAttributes[c.Schema] != "") && !attributeDescription.MatchString(c.KeyAttribute) {
 		t.fault("key_attribute", `want the name of an attribute, such as "oathSecret"`)
 	}
-	if !attributeDescription.MatchString(c.LoginAttribute) {
+	if c.LoginAttribute != "" && !attributeDescription.MatchString(c.LoginAttribute) {
 		t.fault("login_attribute", `want the name of an attribute, such as "uid"`)
+	}
+	a := c.Attributes
+	for key, name := range map[string]string{"algorithm_attribute": a.Algorithm, "digits_attribute": a.Digits, "period_attribute": a.Period,
+		"serial_attribute": a.Serial, "disabled_attribute": a.Disabled} {
+		switch {
+		case name == "":
+		case c.Schema != "custom":
+			t.fault(key, `goes with schema = "custom"; others have their own`)
+		case !attributeDescription.MatchString(name):
+			t.fault(key, "want the name of an attribute")
+		}
 	}
 }

@@ -69,3 +69,14 @@ type PasswordError struct {
 
 // Error implements error.
 func (e *PasswordError) Error() string { return "password refused: " + e.Cause }
+
+// PasswordInfo is what a directory says of a password that is right. The zero
+// PasswordInfo says nothing.
+type PasswordInfo struct {
+	ExpiresIn time.Duration // until it has to be changed; 0 if that is not said
+
+	// Expired is set where the password is over, and lets in GraceLogins times
+	// more, which may be none.
+	Expired     bool
+	GraceLogins int
+}

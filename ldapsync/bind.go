@@ -10,25 +10,25 @@ import (
 	"lockstep/internal/opaque"
 )
 
-// checkPassword binds as dn. The verdict is nil, a [*PasswordError], or an
-// error that means that it could not be told.
-func (c *conn) checkPassword(ctx context.Context, dn string, password opaque.Bytes) error {
-	if dn == "" {
+// checkPassword binds as a. The verdict is nil, a [*PasswordError], or an error
+// that means that it could not be told.
+func (c *conn) checkPassword(ctx context.Context, a Account, password opaque.Bytes, controls ...ldap.Control) (info PasswordInfo, err error) {
+	if a.DN == "" {
 		// A bind without a name is anonymous, and succeeds.
-		return errors.New("account has no DN")
+		return info, errors.New("account has no DN")
 	}
 	var refused *PasswordError
-	err := c.do(ctx, c.server.cfg.Timeout, func(l *ldap.Conn) error {
-		err := checkBind(l, dn, password)
+	err = c.do(ctx, c.server.cfg.Timeout, func(l *ldap.Conn) (err error) {
+		info, err = checkBind(l, a.DN, password, controls)
 		if errors.As(err, &refused) {
 			return nil
 		}
 		return err
 	})
 	if refused != nil {
-		return refused
+		return info, refused
 	}
-	return err
+	return info, err
 }
 
 // bound connects and binds as dn, or stays anonymous if dn is empty.

@@ -46,7 +46,8 @@ type Config struct {
 	Delegate bool
 
 	// Domains may stand before or after a login name: `DOMAIN\alice` and
-	// alice@domain are alice. In any case; empty is none.
+	// alice@domain are alice. In any case; empty is none, and nil stands for
+	// those of the base DN: example.com and EXAMPLE for dc=example,dc=com.
 	Domains []string
 
 	Keyring    *sealed.Keyring   // opens sealed keys; nil opens none
@@ -84,6 +85,9 @@ type pace struct {
 func (c Config) withDefaults() Config {
 	c.Schema = or(c.Schema, "oath")
 	c.Realm = or(c.Realm, or(normalizeDN(c.BaseDN), "ldif"))
+	if c.Domains == nil {
+		c.Domains = domainsOf(c.BaseDN)
+	}
 	c.Timeout = or(c.Timeout, 3*time.Second)
 	c.Pool = or(c.Pool, 8)
 	c.Log = or(c.Log, slog.New(slog.DiscardHandler))

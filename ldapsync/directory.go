@@ -18,6 +18,7 @@ type Directory struct {
 	source  source
 	sealTo  *sealed.PublicKey // nil for none
 	base    string            // DN, as it is configured
+	domains domains
 }
 
 // source is where the accounts come from.
@@ -29,7 +30,7 @@ type source interface {
 	// update reads what has changed, unless it is told of changes anyway.
 	update(ctx context.Context) error
 	// checkPassword is CheckPassword for a password that may be asked about.
-	checkPassword(ctx context.Context, a Account, password opaque.Bytes) error
+	checkPassword(ctx context.Context, a Account, password opaque.Bytes) (PasswordInfo, error)
 	// editor returns what writes as o says.
 	editor(ctx context.Context, o EnrollOptions) (editor, error)
 	// status fills in what only the source knows.
@@ -59,7 +60,11 @@ func Open(c Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{replica: newReplica(s, c), sealTo: c.SealTo, base: c.BaseDN}
+	known, err := newDomains(c.Domains)
+	if err != nil {
+		return nil, fmt.Errorf("domains: %w", err)
+	}
+	d := &Directory{domains: known, replica: newReplica(s, c), sealTo: c.SealTo, base: c.BaseDN}
 	if path, ok := strings.CutPrefix(c.URLs[0], "ldif:"); ok {
 		d.source = newFile(c, path, d.replica)
 		return d, nil
@@ -94,8 +99,8 @@ func (d *Directory) Update(ctx context.Context) error { return d.source.update(c
 // Run. After an error nothing is missing that was there before.
 func (d *Directory) Refresh(ctx context.Context) error { return d.source.refresh(ctx) }
 
-// Lookup returns the account that name, in any spelling, stands for. It takes
-// no lock and asks no network. Errors are [*NameError], [ErrNotReady],
+// Lookup returns the account that name, in any spelling and with or without one
+// of the domains, stands for. It takes no lock and asks no network. Errors are [*NameError], [ErrNotReady],
 // [ErrNoAccount], [ErrAmbiguous] and [*UnusableError]; with the last, the
 // Account has its ID, Name and DN all the same.
 func (d *Directory) Lookup(name string) (Account, error) {
@@ -103,7 +108,7 @@ func (d *Directory) Lookup(name string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return d.replica.lookup(canonical)
+	return d.lookup(canonical)
 }
 
 // CheckPassword asks the directory whether password is a's. Nil means that it
@@ -111,9 +116,11 @@ func (d *Directory) Lookup(name string) (Account, error) {
 // means that it could not be told: the caller must neither accept nor count it
 // against the user. It takes no longer than ctx allows, and is such an error at
 // once where too many other calls wait for an LDAP server already.
-func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaque.Bytes) error {
+//
+// Of an account that is Delegated, password has the code behind it.
+func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaque.Bytes) (PasswordInfo, error) {
 	if err := refusePassword(password.Reveal()); err != nil {
-		return err
+		return PasswordInfo{}, err
 	}
 	return d.source.checkPassword(ctx, a, password)
 }

@@ -219,7 +219,7 @@ func TestAnswersToABind(t *testing.T) {
 			first := serve(t, func(request) []*reply { return tt.answer })
 			second := serve(t, func(request) []*reply { return nil })
 			d := open(t, fakeConfig(first, second))
-			err := d.CheckPassword(t.Context(), Account{Name: "alice", DN: dn("alice")}, opaque.Text("canary-pw"))
+			_, err := d.CheckPassword(t.Context(), Account{Name: "alice", DN: dn("alice")}, opaque.Text("canary-pw"))
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -351,7 +351,7 @@ func TestReferralsAreNotFollowed(t *testing.T) {
 		return []*reply{answer}
 	})
 	d := open(t, fakeConfig(s))
-	err := d.CheckPassword(t.Context(), Account{DN: dn("alice")}, opaque.Text("x"))
+	_, err := d.CheckPassword(t.Context(), Account{DN: dn("alice")}, opaque.Text("x"))
 	if err == nil || errors.As(err, new(*PasswordError)) || elsewhere.binds.Load() != 0 {
 		t.Errorf("%v, %d binds elsewhere", err, elsewhere.binds.Load())
 	}
@@ -365,11 +365,11 @@ func TestAFullPoolWaitsNoLongerThanTheCaller(t *testing.T) {
 	d := open(t, c)
 	first, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- d.CheckPassword(first, Account{DN: dn("alice")}, opaque.Text("x")) }()
+	go func() { _, err := d.CheckPassword(first, Account{DN: dn("alice")}, opaque.Text("x")); ended <- err }()
 	eventually(t, "the first bind is under way", func() bool { return s.binds.Load() == 1 })
 	second, cancelSecond := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancelSecond()
-	if err := d.CheckPassword(second, Account{DN: dn("alice")}, opaque.Text("x")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := d.CheckPassword(second, Account{DN: dn("alice")}, opaque.Text("x")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("second: %v", err)
 	}
 	cancel()

@@ -212,28 +212,28 @@ func parseHashes(values []string) ([]userpassword.Hash, error) {
 }
 
 // checkPassword implements source.
-func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes) error {
+func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes) (info PasswordInfo, err error) {
 	passwords := f.passwords.Load()
 	if passwords == nil {
-		return ErrNotReady
+		return info, ErrNotReady
 	}
 	hashes, ok := (*passwords)[normalizeDN(a.DN)]
 	switch {
 	case !ok:
-		return &PasswordError{Cause: "no such entry"}
+		return info, &PasswordError{Cause: "no such entry"}
 	case len(hashes) == 0:
-		return &PasswordError{Cause: "no password"}
+		return info, &PasswordError{Cause: "no password"}
 	}
 	for _, h := range hashes {
 		right, err := h.Matches(ctx, password.Reveal())
 		if err != nil {
-			return fmt.Errorf("check password of %q: %w", a.Name, err)
+			return info, fmt.Errorf("check password of %q: %w", a.Name, err)
 		}
 		if right {
-			return nil
+			return info, nil
 		}
 	}
-	return &PasswordError{Cause: "invalid credentials"}
+	return info, &PasswordError{Cause: "invalid credentials"}
 }
 
 func (f *file) status() Status {

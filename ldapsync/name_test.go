@@ -66,3 +66,48 @@ func FuzzCanonical(f *testing.F) {
 		}
 	})
 }
+
+func TestDomains(t *testing.T) {
+	t.Parallel()
+	file := ldifFile(t, inFile("alice", aliceInFile)+inFile("carol", aliceInFile, "entryUUID: 3")+
+		strings.ReplaceAll(inFile("x", aliceInFile, "entryUUID: 4"), "uid: x", "uid: carol@example.org")+
+		strings.ReplaceAll(inFile("y", aliceInFile, "entryUUID: 5"), "uid: y", "uid: dave@example.org")+
+		strings.ReplaceAll(inFile("z", aliceInFile, "entryUUID: 6"), "uid: z", "uid: eve@other.org"))
+	d := refreshed(t, Config{URLs: []string{"ldif:" + file}, BaseDN: "dc=example,dc=org"})
+	for _, tt := range []struct{ typed, name, canonical string }{
+		{"alice", "alice", "alice"},
+		{`EXAMPLE\Alice`, "alice", "alice"},
+		{`example.org\alice`, "alice", "alice"},
+		{"alice@Example.ORG", "alice", "alice"},
+		{"ａｌｉｃｅ＠ｅｘａｍｐｌｅ", "alice", "alice"},
+		{"dave@example.org", "dave@example.org", "dave@example.org"},
+		{"dave", "", "dave"},
+		{"eve@other.org", "eve@other.org", "eve@other.org"},
+		{"alice@other.org", "", "alice@other.org"},
+		{`OTHER\alice`, "", `other\alice`},
+		{`EXAMPLE\EXAMPLE\alice`, "", `example\alice`},
+		{`EXAMPLE\alice@example.org`, "", "alice@example.org"},
+		{"alice@example.org@example.org", "", "alice@example.org"},
+		{"nobody@example.org", "", "nobody"},
+		{"@example.org", "", "@example.org"},
+		{`EXAMPLE\`, "", `example\`},
+	} {
+		a, err := d.Lookup(tt.typed)
+		if tt.name == "" && !errors.Is(err, ErrNoAccount) || tt.name != "" && (err != nil || a.Name != tt.name) {
+			t.Errorf("Lookup(%q) = %q, %v; want %q", tt.typed, a.Name, err, tt.name)
+		}
+		if got, err := d.Canonical(tt.typed); err != nil || got != tt.canonical {
+			t.Errorf("Canonical(%q) = %q, %v; want %q", tt.typed, got, err, tt.canonical)
+		}
+	}
+	if _, err := d.Lookup("carol@example.org"); !errors.Is(err, ErrAmbiguous) {
+		t.Errorf("carol of the domain, and somebody called that: %v, want ErrAmbiguous", err)
+	}
+	none := refreshed(t, Config{URLs: []string{"ldif:" + file}, BaseDN: "dc=example,dc=org", Domains: []string{}})
+	if has(none, "alice@example.org") || !has(none, "carol@example.org") {
+		t.Error("a domain is taken off though none is configured")
+	}
+	if _, err := Open(Config{URLs: []string{"ldif:" + file}, Domains: []string{`a\b`}}); err == nil {
+		t.Error(`a domain with a backslash is taken`)
+	}
+}

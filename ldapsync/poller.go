@@ -58,12 +58,19 @@ func newServer(c Config, r *replica) (*poller, error) {
 }
 
 // checkPassword implements source.
-func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) error {
-	err := p.pool.use(ctx, func(ctx context.Context, c *conn) error { return c.checkPassword(ctx, a.DN, password) })
-	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {
-		return err
+func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) (info PasswordInfo, err error) {
+	var controls []ldap.Control
+	if a.Delegated && p.schema.owner != "" {
+		controls = append(controls, otpRequired())
 	}
-	return fmt.Errorf("check password at the directory: %w", err)
+	err = p.pool.use(ctx, func(ctx context.Context, c *conn) (err error) {
+		info, err = c.checkPassword(ctx, a, password, controls...)
+		return err
+	})
+	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {
+		return info, err
+	}
+	return info, fmt.Errorf("check password at the directory: %w", err)
 }
 
 func (p *poller) status() Status {

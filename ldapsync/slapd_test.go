@@ -119,7 +119,8 @@ func check(t testing.TB, d *Directory, a Account, password string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	return d.CheckPassword(ctx, a, opaque.Text(password))
+	_, err := d.CheckPassword(ctx, a, opaque.Text(password))
+	return err
 }
 
 // cause returns the Cause of a PasswordError, or what else err is.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -28,14 +29,44 @@ func refusePassword(password []byte) error {
 }
 
 // checkBind sends one bind and returns its verdict.
-func checkBind(l *ldap.Conn, dn string, password opaque.Bytes) error {
+func checkBind(l *ldap.Conn, dn string, password opaque.Bytes, controls []ldap.Control) (PasswordInfo, error) {
 	result, err := l.SimpleBind(&ldap.SimpleBindRequest{
 		Username: dn,
 		Password: string(password.Reveal()),
-		Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
+		Controls: append([]ldap.Control{ldap.NewControlBeheraPasswordPolicy()}, controls...),
 	})
-	return verdict(result, err)
+	return passwordInfo(result), verdict(result, err)
 }
+
+// otpRequired is FreeIPA's control that makes it want a code also of people whose
+// password alone would do elsewhere.
+func otpRequired() ldap.Control { return ldap.NewControlString("2.16.840.1.113730.3.8.10.7", true, "") }
+
+// passwordInfo reads what the controls of an answer say of a password's age.
+func passwordInfo(result *ldap.SimpleBindResult) (info PasswordInfo) {
+	if result == nil {
+		return info
+	}
+	for _, control := range result.Controls {
+		switch c := control.(type) {
+		case *ldap.ControlBeheraPasswordPolicy:
+			if c.Expire > 0 {
+				info.ExpiresIn = seconds(c.Expire)
+			}
+			if c.Grace >= 0 {
+				info.Expired, info.GraceLogins = true, int(min(c.Grace, 1000))
+			}
+		case *ldap.ControlVChuPasswordWarning:
+			if c.Expire > 0 {
+				info.ExpiresIn = seconds(c.Expire)
+			}
+		}
+	}
+	return info
+}
+
+// seconds is a time that a server has sent, within reason.
+func seconds(n int64) time.Duration { return time.Duration(min(n, 10*365*24*3600)) * time.Second }
 
 // verdict reads the answer to a user's bind (RFC 4511, section 4.2.2).
 //

@@ -123,7 +123,7 @@ func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, passw
 		// The name went to somebody else since the code was looked at.
 		return fmt.Errorf("entry of %q has changed meanwhile", a.Name)
 	}
-	err = current.CheckPassword(ctx, entry, password)
+	_, err = current.CheckPassword(ctx, entry, password)
 	if refused := (*ldapsync.PasswordError)(nil); errors.As(err, &refused) {
 		return &verifier.PasswordError{Cause: refused.Cause}
 	}
