@@ -149,11 +149,16 @@ func generalizedTime(v string) (time.Time, error) { return time.Parse("200601021
 // token decodes one key of rec. A sealed one brings its parameters along, which
 // nobody who can write to the directory can change.
 func (b *builder) token(rec *record, value string, slots int, serial string) (Token, error) {
+	if b.plaintextForbidden() && !sealed.Sealed(value) {
+		return Token{}, errPlain
+	}
+	return b.decode(rec, value, slots, serial)
+}
+
+// decode is token for keys in clear also where they are forbidden.
+func (b *builder) decode(rec *record, value string, slots int, serial string) (Token, error) {
 	if sealed.Sealed(value) {
 		return b.open(value, slots, serial)
-	}
-	if b.plaintextForbidden() {
-		return Token{}, errPlain
 	}
 	p := rec.parameters()
 	if dn := rec.first(fieldParams); dn != "" {

@@ -1,0 +1,126 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"lockstep/ldapsync/sealed"
+)
+
+// Rewrapped is what [Directory.Rewrap] came to.
+type Rewrapped struct {
+	Sealed int               // keys that are sealed anew
+	Kept   int               // keys that were sealed to the right one before
+	Failed map[string]error // by canonical name: why one of theirs could not be
+}
+
+// Rewrap seals all keys of the replica, which must have been refreshed, to the one
+// that the Config says new ones are sealed to: those in clear, and those that are
+// sealed to another that the Config can open. A key that has changed meanwhile is
+// left as it is and counts as failed. progress is called after each account, unless
+// it is nil. An error means that it has not gone through all of them; it can be
+// called again.
+func (d *Directory) Rewrap(ctx context.Context, o EnrollOptions, progress func(done, of int)) (Rewrapped, error) {
+	result := Rewrapped{Failed: map[string]error{}}
+	ready, of, _ := d.replica.state()
+	switch {
+	case d.sealTo == nil:
+		return result, errors.New("directory.sealing_key_file and seal_to are not set: to whom should keys be sealed?")
+	case d.replica.schema.control:
+		return result, errors.New("FreeRADIUS could not read keys that are sealed")
+	case !ready:
+		return result, ErrNotReady
+	}
+	w, err := d.source.editor(ctx, o)
+	if err != nil {
+		return result, err
+	}
+	defer w.close()
+	for i, p := range d.everybody() {
+		if ctx.Err() != nil {
+			return result, context.Cause(ctx)
+		}
+		if err := d.rewrap(ctx, w, p, o, &result); err != nil {
+			result.Failed[p.name] = err
+		}
+		if progress != nil {
+			progress(min(i+1, of), of)
+		}
+	}
+	return result, nil
+}
+
+type named struct {
+	name    string
+	records []*record
+}
+
+// everybody returns the people of the replica, those of an ambiguous name left out.
+func (d *Directory) everybody() (all []named) {
+	d.replica.people(func(name string, records []*record, err error) bool {
+		if err == nil {
+			all = append(all, named{name, records})
+		}
+		return true
+	})
+	return all
+}
+
+func (d *Directory) rewrap(ctx context.Context, w editor, p named, o EnrollOptions, result *Rewrapped) error {
+	b := &builder{replica: d.replica, at: when{now: d.replica.now()}, names: p.records[0].all(fieldName)}
+	for _, rec := range p.records {
+		entries := []*record{rec}
+		for dn := range rec.each(fieldToken) {
+			if token := b.byDN(dn); token != nil && token != rec {
+				entries = append(entries, token)
+			}
+		}
+		for _, rec := range entries {
+			if err := d.rewrapEntry(ctx, w, b, rec, p.name, o, result); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rewrapEntry seals the keys of one entry, in one write.
+func (d *Directory) rewrapEntry(ctx context.Context, w editor, b *builder, rec *record, name string, o EnrollOptions, result *Rewrapped) error {
+	s := &d.replica.schema
+	values, serial := rec.all(fieldKey), rec.first(fieldSerial)
+	change := edit{dn: rec.first(fieldDN)}
+	for i, value := range values {
+		if id, err := sealed.KeyID(value); err == nil && id == d.sealTo.ID() {
+			result.Kept++
+			continue
+		}
+		t, err := b.decode(rec, value, len(values), serial)
+		if err != nil {
+			return fmt.Errorf("read the key at %q: %w", change.dn, err)
+		}
+		slot := serial
+		if slot == "" {
+			slot = strconv.Itoa(i + 1)
+		}
+		next, err := d.sealTo.Seal(sealed.Binding{Realm: d.replica.realm, User: name, Slot: slot},
+			sealed.Content{Key: t.Key, Algorithm: t.Algorithm, Digits: t.Digits, Period: t.Period, Created: d.replica.now().Truncate(time.Second)})
+		if err != nil {
+			return err
+		}
+		change.mod(opDelete, s.key, value)
+		change.mod(opAdd, s.key, next)
+	}
+	if len(change.mods) == 0 || o.DryRun {
+		return nil
+	}
+	now := holder{target: target{dn: change.dn, get: func(string) []string { return slices.Clone(values) }}}
+	if err := w.apply(ctx, change, now); err != nil {
+		return err
+	}
+	result.Sealed += len(change.mods) / 2
+	return nil
+}
