@@ -8,6 +8,7 @@ import (
 	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/sysclock"
+	"lockstep/ldapsync"
 )
 
 // doctor says what is in order and what is not: the clock, the directory, the
@@ -17,7 +18,9 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 	if f, ok := s.alarms.finding(); ok {
 		all = append(all, f)
 	}
-	all = append(all, s.directoryFinding(), s.storeFinding())
+	all = append(all, s.directoryFinding())
+	all = append(all, s.keyFindings()...)
+	all = append(all, s.storeFinding())
 	all = append(all, s.problemFindings(ctx)...)
 	return append(all, s.clientFindings()...)
 }
@@ -68,9 +71,38 @@ func (s *Server) directoryFinding() admin.Finding {
 		f.Bad, f.Text = true, fmt.Sprintf("%s: not read since %s: %v", st.URL, st.Refreshed.Local().Format(time.DateTime), st.Err)
 		f.Advice = "changes of keys do not arrive until it can be read"
 	default:
-		f.Text = fmt.Sprintf("%s: %d entries, read %s", st.URL, st.Entries, st.Refreshed.Local().Format(time.DateTime))
+		f.Text = fmt.Sprintf("%s: %d entries, read %s%s", st.URL, st.Entries, st.Refreshed.Local().Format(time.DateTime), noticed[st.Mode])
 	}
 	return f
+}
+
+// noticed says how changes arrive.
+var noticed = map[string]string{
+	"syncrepl": ", changes are told at once",
+	"poll":     ", changes are looked for each second, deletions each minute (on OpenLDAP the overlay syncprov makes them arrive at once)",
+}
+
+// keyFindings tells of how keys lie in the directory.
+func (s *Server) keyFindings() []admin.Finding {
+	return keyFindings(s.dir.current.Load().Census(), s.cfg.Directory)
+}
+
+func keyFindings(c ldapsync.Census, cfg config.Directory) (all []admin.Finding) {
+	if c.Overlay > 0 {
+		all = append(all, admin.Finding{Subject: "directory", Bad: true,
+			Text:   fmt.Sprintf("%d entries have the object class oathTOTPUser: where OpenLDAP has the overlay otp, it wants a code at each bind of theirs, and their password alone is refused", c.Overlay),
+			Advice: "delegate = true leaves the codes to the overlay; or take the class away, and name tokens in people's own entries"})
+	}
+	if cfg.SealTo == nil {
+		return all
+	}
+	current := c.Sealed[cfg.SealTo.ID()]
+	f := admin.Finding{Subject: "keys", Text: fmt.Sprintf("all %d are sealed to %s", c.Keys, cfg.SealTo.ID())}
+	if current < c.Keys {
+		f.Bad, f.Text = true, fmt.Sprintf("%d of %d are sealed to %s", current, c.Keys, cfg.SealTo.ID())
+		f.Advice = "lockstep user rewrap seals the others; before that, keep the old private keys"
+	}
+	return append(all, f)
 }
 
 func (s *Server) storeFinding() admin.Finding {
