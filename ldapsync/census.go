@@ -6,6 +6,7 @@ import "lockstep/ldapsync/sealed"
 type Census struct {
 	Keys     int            // all of them
 	Sealed   map[string]int // how many of them are sealed, by the ID of the key that opens them; "" for those that are malformed
+	SealTo   string         // the ID of the key that new ones are sealed to; "" if they are written in clear
 	Overlay  int            // entries for which OpenLDAP's overlay otp wants a code at each bind, if the server has it; 0 if codes are delegated
 	Disabled int            // entries, of people or tokens, that the directory has disabled
 }
@@ -19,6 +20,9 @@ func (d *Directory) Census() Census {
 		}
 		return true
 	})
+	if d.sealTo != nil {
+		c.SealTo = d.sealTo.ID()
+	}
 	if d.replica.schema.directory {
 		c.Overlay = 0
 	}

@@ -19,7 +19,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 		all = append(all, f)
 	}
 	all = append(all, s.directoryFinding())
-	all = append(all, s.keyFindings()...)
+	all = append(all, keyFindings(s.dir.current.Load().Census())...)
 	all = append(all, s.storeFinding())
 	all = append(all, s.problemFindings(ctx)...)
 	return append(all, s.clientFindings()...)
@@ -83,23 +83,19 @@ var noticed = map[string]string{
 }
 
 // keyFindings tells of how keys lie in the directory.
-func (s *Server) keyFindings() []admin.Finding {
-	return keyFindings(s.dir.current.Load().Census(), s.cfg.Directory)
-}
-
-func keyFindings(c ldapsync.Census, cfg config.Directory) (all []admin.Finding) {
+func keyFindings(c ldapsync.Census) (all []admin.Finding) {
 	if c.Overlay > 0 {
 		all = append(all, admin.Finding{Subject: "directory", Bad: true,
 			Text:   fmt.Sprintf("%d entries have the object class oathTOTPUser: where OpenLDAP has the overlay otp, it wants a code at each bind of theirs, and their password alone is refused", c.Overlay),
 			Advice: "delegate = true leaves the codes to the overlay; or take the class away, and name tokens in people's own entries"})
 	}
-	if cfg.SealTo == nil {
+	if c.SealTo == "" {
 		return all
 	}
-	current := c.Sealed[cfg.SealTo.ID()]
-	f := admin.Finding{Subject: "keys", Text: fmt.Sprintf("all %d are sealed to %s", c.Keys, cfg.SealTo.ID())}
+	current := c.Sealed[c.SealTo]
+	f := admin.Finding{Subject: "keys", Text: fmt.Sprintf("all %d are sealed to %s", c.Keys, c.SealTo)}
 	if current < c.Keys {
-		f.Bad, f.Text = true, fmt.Sprintf("%d of %d are sealed to %s", current, c.Keys, cfg.SealTo.ID())
+		f.Bad, f.Text = true, fmt.Sprintf("%d of %d are sealed to %s", current, c.Keys, c.SealTo)
 		f.Advice = "lockstep user rewrap seals the others; before that, keep the old private keys"
 	}
 	return append(all, f)
