@@ -13,8 +13,8 @@ import (
 
 // Rewrapped is what [Directory.Rewrap] came to.
 type Rewrapped struct {
-	Sealed int               // keys that are sealed anew
-	Kept   int               // keys that were sealed to the right one before
+	Sealed int              // keys that are sealed anew
+	Kept   int              // keys that were sealed to the right one before
 	Failed map[string]error // by canonical name: why one of theirs could not be
 }
 
