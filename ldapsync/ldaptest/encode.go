@@ -69,6 +69,18 @@ func (m Message) appendCookie(p *ber.Packet) *ber.Packet {
 	return p
 }
 
+func entry(dn string, attributes []wire.Attribute) *ber.Packet {
+	var list []*ber.Packet
+	for _, a := range attributes {
+		var values []*ber.Packet
+		for _, value := range a.Values {
+			values = append(values, text(string(value)))
+		}
+		list = append(list, sequence(text(string(a.Name)), set(values)))
+	}
+	return application(4, text(dn), sequence(list...))
+}
+
 func result(tag ber.Tag, code int, diagnostic string) *ber.Packet {
 	return application(tag, integer(ber.TagEnumerated, int64(code)), text(""), text(diagnostic))
 }

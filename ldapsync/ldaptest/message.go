@@ -19,6 +19,8 @@ type Message struct {
 	done     *bool   // refreshDeletes of SyncDone
 	page     *string // cookie
 	controls []wire.Control
+
+	attributes []wire.Attribute // of an Entry
 }
 
 type syncState struct {
@@ -35,22 +37,18 @@ func UUID(n int) (id [16]byte) {
 // Entry is a search result entry. attributes are names and values in turn; a
 // name that comes again adds a value.
 func Entry(dn string, attributes ...string) Message {
-	var names []string
-	values := map[string][]*ber.Packet{}
+	m := Message{op: func(m Message) *ber.Packet { return entry(dn, m.attributes) }}
+	at := map[string]int{}
 	for i := 0; i+1 < len(attributes); i += 2 {
-		name := attributes[i]
-		if values[name] == nil {
-			names = append(names, name)
+		name, value := attributes[i], []byte(attributes[i+1])
+		if _, ok := at[name]; !ok {
+			at[name] = len(m.attributes)
+			m.attributes = append(m.attributes, wire.Attribute{Name: []byte(name)})
 		}
-		values[name] = append(values[name], text(attributes[i+1]))
+		a := &m.attributes[at[name]]
+		a.Values = append(a.Values, value)
 	}
-	return Message{op: func(Message) *ber.Packet {
-		var list []*ber.Packet
-		for _, name := range names {
-			list = append(list, sequence(text(name), set(values[name])))
-		}
-		return application(4, text(dn), sequence(list...))
-	}}
+	return m
 }
 
 // Reference is a search result reference.
@@ -142,6 +140,12 @@ func Intermediate(oid, value string) Message {
 
 // Raw is sent as it is, whatever it may be.
 func Raw(octets string) Message { return Message{raw: octets} }
+
+// Attribute adds an attribute to an Entry, which may have one of the name.
+func (m Message) Attribute(name string, values ...[]byte) Message {
+	m.attributes = append(m.attributes[:len(m.attributes):len(m.attributes)], wire.Attribute{Name: []byte(name), Values: values})
+	return m
+}
 
 // State adds the Sync State control, for an entry or a reference.
 func (m Message) State(state wire.State, uuid [16]byte) Message {

@@ -110,7 +110,7 @@ func (r *Request) control(c wire.Control) error {
 		}
 	case "1.2.840.113556.1.4.319":
 		value := ber.DecodePacket(c.Value)
-		r.Page = &wire.Page{Size: int(value.Children[0].Value.(int64)), Cookie: value.Children[1].Data.Bytes()}
+		r.Page = &wire.Page{Size: int(value.Children[0].Value.(int64)), Cookie: append([]byte{}, value.Children[1].Data.Bytes()...)}
 	default:
 		r.Controls = append(r.Controls, c)
 	}

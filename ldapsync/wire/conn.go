@@ -19,8 +19,9 @@ type Options struct {
 // Conn is one connection to a server. One goroutine uses it; only Close may be
 // called by others.
 //
-// An error other than a plain *[ResultError], a wait that took too long, or a
-// request that was wrong is for good: every later call returns it.
+// An error is for good, and every later call returns it, but for three kinds: a
+// result other than success, a [Conn.Next] that waited too long, and a request
+// that was wrong and not sent.
 type Conn struct {
 	raw     net.Conn // below TLS; closing it ends whatever waits
 	timeout time.Duration
@@ -29,13 +30,14 @@ type Conn struct {
 	search  bool // is what the last request was, and it has not ended
 	err     error
 	message Message
+	fault   error // of the decoders. A local one would be an allocation a message
 
 	stall time.Duration
 	armed bool // the deadline for stall is set
 
 	mu     sync.Mutex // guards what Close shares with the one goroutine
 	conn   net.Conn   // written with mu held
-	quiet  bool       // nothing may be written, because TLS is being started
+	quiet  int        // above 0: Close must not write, as a request or TLS is under way
 	closed bool
 }
 
@@ -66,11 +68,10 @@ const goodbye = 100 * time.Millisecond
 // Any goroutine may call it, and more than once.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	conn, silent := c.conn, c.quiet || c.closed
+	conn, silent := c.conn, c.quiet > 0 || c.closed
 	c.closed = true
 	if !silent {
-		// Also ends a write, or a handshake within a read, that has the
-		// connection locked.
+		// Also ends a handshake within a read, which has the connection locked.
 		c.raw.SetDeadline(time.Now().Add(goodbye))
 	}
 	c.mu.Unlock()
@@ -81,6 +82,14 @@ func (c *Conn) Close() error {
 		return err
 	}
 	return nil
+}
+
+// hush keeps Close from writing into something else, until as many calls with
+// -1 as with 1.
+func (c *Conn) hush(by int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet += by
 }
 
 func (c *Conn) isClosed() bool {

@@ -4,8 +4,8 @@ import "fmt"
 
 // decode makes m the message in e. It is not known if it is an intermediate
 // response of another kind, which is to be passed over (RFC 4511, section 4.13).
-func (m *Message) decode(e envelope) (known bool, err error) {
-	d := decoder{e.content, &err}
+func (m *Message) decode(e envelope, fault *error) (known bool) {
+	d := decoder{e.content, fault}
 	switch e.op {
 	case opEntry:
 		m.reset(Entry)
@@ -14,20 +14,19 @@ func (m *Message) decode(e envelope) (known bool, err error) {
 		m.reset(Reference)
 	case opIntermediate:
 		m.reset(Info)
-		known = m.info(&d)
-		return known, err
+		return m.info(&d)
 	case opDone:
 		m.reset(Done)
 		m.Result = d.result()
 		d.skip("search result")
 	default:
-		return false, fmt.Errorf("operation 0x%02x in a search", e.op)
+		*fault = fmt.Errorf("operation 0x%02x in a search", e.op)
 	}
-	list := decoder{e.controls, &err}
+	list := decoder{e.controls, fault}
 	for list.more() {
 		m.control(list.enter(tagSequence, "control"))
 	}
-	return true, err
+	return true
 }
 
 // entry reads a SearchResultEntry (RFC 4511, section 4.5.2).

@@ -203,7 +203,8 @@ func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
 	o := wire.Options{MaxMessage: 1 << 30}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := searching(t, strings.NewReader("\x30\x84\x3f\x00\x00\x00\x02\x01\x01"), o).Next(0)
+	arrived := io.MultiReader(strings.NewReader("\x30\x84\x3f\x00\x00\x00\x02\x01\x01"), strings.NewReader(strings.Repeat("x", 100_000)))
+	_, err := searching(t, arrived, o).Next(0)
 	runtime.ReadMemStats(&after)
 	if taken := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, io.ErrUnexpectedEOF) || taken > 1<<20 {
 		t.Errorf("%v, %d octets taken", err, taken)

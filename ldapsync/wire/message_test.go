@@ -47,6 +47,7 @@ var kinds = []struct {
 	{"refresh required", Done(4096, ""), `done 4096 ""`},
 	{"sync done", Done(0, "").SyncDone(false), `done 0 "" sync`},
 	{"sync done with deletes", Done(0, "").SyncDone(true).Cookie("c"), `done 0 "" sync cookie "c" refreshDeletes`},
+	{"done with a control of another message", Done(0, "").State(wire.Add, UUID(1)).Cookie("c"), `done 0 ""`},
 	{"page with more to come", Done(0, "").Page("p"), `done 0 "" page "p"`},
 	{"last page", Done(0, "").Page(""), `done 0 "" page ""`},
 	{"referral", Raw("\x30\x1a\x02\x01\x01\x65\x15\x0a\x01\x0a\x04\x00\x04\x00\xa3\x0c\x04\x0aldap://x/a"), `done 10 ""`},

@@ -38,9 +38,9 @@ func (c *Conn) next() error {
 		if err != nil {
 			return err
 		}
-		known, err := c.message.decode(e)
-		if err != nil {
-			return err
+		known := c.message.decode(e, &c.fault)
+		if c.fault != nil {
+			return c.fault
 		}
 		if known {
 			c.search = c.message.Kind != Done
@@ -62,7 +62,7 @@ func (c *Conn) receive() (e envelope, err error) {
 	if err != nil {
 		return e, err
 	}
-	d := decoder{message, &err}
+	d := decoder{message, &c.fault}
 	id := d.number(tagInteger, "message ID")
 	e.op, e.content = d.any("operation")
 	if d.at(constructed(0)) {
@@ -70,8 +70,8 @@ func (c *Conn) receive() (e envelope, err error) {
 	}
 	d.skip("message")
 	switch {
-	case err != nil:
-		return e, err
+	case c.fault != nil:
+		return e, c.fault
 	case id == 0:
 		return e, e.unsolicited()
 	case id != c.id:

@@ -167,6 +167,8 @@ func (c *Conn) send(request *ber.Packet, controls []Control) error {
 		}
 		p.AppendChild(list)
 	}
+	c.hush(1)
+	defer c.hush(-1)
 	_, err := c.conn.Write(p.Bytes())
 	return err
 }

@@ -20,7 +20,7 @@ func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 		if c.conn != c.raw {
 			return errors.New("TLS is there already")
 		}
-		c.hush(true)
+		c.hush(1)
 		if err := c.askForTLS(); err != nil {
 			return err
 		}
@@ -36,16 +36,9 @@ func (c *Conn) StartTLS(ctx context.Context, cfg *tls.Config) error {
 		c.mu.Lock()
 		c.conn = secured
 		c.mu.Unlock()
-		c.hush(false)
+		c.hush(-1)
 		return nil
 	})
-}
-
-// hush keeps Close from writing into a handshake.
-func (c *Conn) hush(quiet bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.quiet = quiet
 }
 
 func (c *Conn) askForTLS() error {
@@ -56,8 +49,8 @@ func (c *Conn) askForTLS() error {
 		return err
 	}
 	r, name := d.extended()
-	if *d.fault != nil {
-		return *d.fault
+	if c.fault != nil {
+		return c.fault
 	}
 	if name != "" && name != oidStartTLS {
 		return fmt.Errorf("answered as %.40q", name)
@@ -83,8 +76,8 @@ func (c *Conn) Bind(ctx context.Context, dn string, password opaque.Bytes) error
 		}
 		r := d.result()
 		d.skip("bind response")
-		if *d.fault != nil {
-			return *d.fault
+		if c.fault != nil {
+			return c.fault
 		}
 		return r.Err()
 	})
@@ -99,5 +92,5 @@ func (c *Conn) ask(request *ber.Packet, response byte) (decoder, error) {
 	if err == nil && e.op != response {
 		err = fmt.Errorf("answered with operation 0x%02x, want 0x%02x", e.op, response)
 	}
-	return decoder{e.content, new(error)}, err
+	return decoder{e.content, &c.fault}, err
 }
