@@ -86,6 +86,7 @@ type Radius struct {
 	Listen     []netip.AddrPort // one at least
 	Accounting []netip.AddrPort // nil or empty for none; none of Listen
 	Clients    []Client         // one at least; no two with one name or one Address
+	Rules      []Rule           // in order; nil if everybody is accepted, without attributes
 }
 
 // Client is an appliance, or a network of them, that shares one secret.

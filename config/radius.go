@@ -24,6 +24,7 @@ func readRadius(t *table) Radius {
 	if len(c.Clients) == 0 {
 		t.fault("client", "required; name each appliance that may ask in a table [[radius.client]]")
 	}
+	c.Rules = readRules(t, c.Clients)
 	return c
 }
 

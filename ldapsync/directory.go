@@ -33,6 +33,10 @@ type source interface {
 	checkPassword(ctx context.Context, a Account, password opaque.Bytes) (PasswordInfo, error)
 	// editor returns what writes as o says.
 	editor(ctx context.Context, o EnrollOptions) (editor, error)
+	// memberships returns what answers for the groups of a.
+	memberships(a Account) members
+	// groupAt is Group.
+	groupAt(ctx context.Context, dn string) (Group, error)
 	// status fills in what only the source knows.
 	status() Status
 	// reachable is nil while passwords can be checked.

@@ -15,6 +15,9 @@
 //     empty or blank password, or one that holds a NUL, costs none: a server
 //     would take an empty one as an anonymous bind that succeeds (RFC 4513,
 //     section 5.1.2).
+//   - Who is in which group is asked at each login that depends on it, as the
+//     service account and on connections that no user's bind went over. What is
+//     too much to look at is an error, not a no.
 //   - "No" is told apart from "could not tell". A server that is away, slow,
 //     or gives an answer that is not about the password never makes a password
 //     right or wrong. Another server is asked only if the first has not
@@ -30,8 +33,9 @@
 //
 // # What it does not
 //
-// It computes no codes and keeps no state of logins. It does not notice the
-// deletion of an entry, or a change that a replica of the directory applied
+// It computes no codes and keeps no state of logins. It knows groups by their
+// lists of members, and no dynamic ones, nor the group of a gidNumber. It does
+// not notice the deletion of an entry, or a change that a replica of the directory applied
 // late, before the next full refresh, which is a minute away at most in an
 // ordinary directory. An account that the directory has disabled stays in the
 // replica: its bind fails.
@@ -39,9 +43,10 @@
 // # Hostile input
 //
 // Names and passwords come from the network and may be anything. A name
-// reaches a search filter only in [Directory.Enroll], escaped. The content of
-// the directory is trusted to say who has which key, but not to be well
-// formed.
+// reaches a search filter only in [Directory.Enroll], escaped, as are the DNs
+// and names from the directory in the filters for groups. The content of the
+// directory is trusted to say who has which key and is in which group, but not
+// to be well formed.
 //
 // A [Directory] is safe for concurrent use.
 package ldapsync

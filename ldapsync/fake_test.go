@@ -70,8 +70,8 @@ func (f *fakeServer) talk(c net.Conn, answer func(request) []*reply) {
 		}
 		r := request{id: packet.Children[0].Value.(int64), op: packet.Children[1]}
 		out := []*reply{result(ldap.ApplicationBindResponse, 0, "")}
-		if r.op.Tag == ldap.ApplicationSearchRequest && r.op.Children[0].Value == "" {
-			out = []*reply{result(ldap.ApplicationSearchResultDone, 50, "")} // the root DSE is not shown
+		if r.op.Tag == ldap.ApplicationSearchRequest && r.op.Children[0].Value == "" && len(r.op.Children[7].Children) > 1 {
+			out = []*reply{result(ldap.ApplicationSearchResultDone, 50, "")} // what the server can do is not shown
 		} else if r.op.Tag != ldap.ApplicationBindRequest || r.op.Children[1].Value != "cn=svc" {
 			if r.op.Tag == ldap.ApplicationBindRequest {
 				f.binds.Add(1)

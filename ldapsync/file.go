@@ -25,6 +25,8 @@ type file struct {
 	replica *replica
 
 	passwords atomic.Pointer[map[string][]userpassword.Hash] // by normalised DN
+	groups    atomic.Pointer[fileGroups]                     // nil before the first read
+	absences  absences
 
 	mu   sync.Mutex  // guards what follows; serialises refresh
 	err  error       // of the last load
@@ -32,7 +34,7 @@ type file struct {
 }
 
 func newFile(c Config, path string, r *replica) *file {
-	f := &file{cfg: c, path: path, replica: r}
+	f := &file{cfg: c, path: path, replica: r, absences: absences{log: c.Log}}
 	if c.BaseDN != "" {
 		f.base = normalizeDN(c.BaseDN)
 	}
@@ -110,10 +112,12 @@ func (f *file) update(ctx context.Context) error { return f.refresh(ctx) }
 type content struct {
 	entries   []rawEntry
 	passwords map[string][]userpassword.Hash
+	groups    *fileGroups
 }
 
 func (f *file) use(c content) {
 	f.passwords.Store(&c.passwords)
+	f.groups.Store(c.groups)
 	f.replica.begin()
 	for _, e := range c.entries {
 		f.replica.put(e)
@@ -149,6 +153,7 @@ func (f *file) read() (content, error) {
 			c.passwords[norm] = hashes
 		}
 	}
+	c.groups = newFileGroups(f.replica.schema.login, records)
 	return c, nil
 }
 

@@ -22,6 +22,7 @@ type poller struct {
 	replica *replica
 	group   *group
 	pool    *pool
+	groups  *ldapGroups
 
 	turn chan struct{} // holds one token: the right to search, and all below
 
@@ -52,6 +53,7 @@ func newServer(c Config, r *replica) (*poller, error) {
 	}
 	p.group = &group{cfg: &p.cfg, servers: servers}
 	p.pool = newPool(p.group, c.Pool)
+	p.groups = newLDAPGroups(p.group, p.schema.login)
 	p.url = servers[0].name
 	p.turn <- struct{}{}
 	return p, nil
@@ -104,11 +106,13 @@ func (p *poller) setURL(url string) {
 // follow implements source.
 func (p *poller) follow(ctx context.Context) error {
 	defer p.pool.drain()
+	defer p.groups.pool.drain()
 	defer p.disconnect()
 	for {
 		// Errors are kept and told by step.
 		_ = p.step(ctx, false, true)
 		p.pool.sweep()
+		p.groups.pool.sweep()
 		if err := p.wait(ctx); err != nil {
 			return err
 		}

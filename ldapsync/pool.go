@@ -17,10 +17,12 @@ const maxWaiting = 256
 // errCrowded is wrapped where too many callers wait for a connection already.
 var errCrowded = errors.New("too many logins at once")
 
-// pool lends connections for the binds of users. A connection from it has been
-// bound by strangers, so it is never used for anything else.
+// pool lends connections: one pool for the binds of users, whose connections
+// have been bound by strangers and so are never used for anything else, and one
+// for searches as the service account.
 type pool struct {
 	group   *group
+	dial    func(context.Context, *server) (*conn, error)
 	callers chan struct{} // one for each caller, waiting or with a slot
 	slots   chan struct{} // one for each bind under way
 
@@ -32,6 +34,7 @@ type pool struct {
 func newPool(g *group, size int) *pool {
 	return &pool{
 		group:   g,
+		dial:    func(ctx context.Context, s *server) (*conn, error) { return s.dial(ctx) },
 		callers: make(chan struct{}, size+maxWaiting),
 		slots:   make(chan struct{}, size),
 		idle:    map[*server][]*conn{},
@@ -68,7 +71,7 @@ func (p *pool) useServer(ctx context.Context, s *server, request func(context.Co
 		}
 		// The server closed it while it was idle, and gave no answer.
 	}
-	c, err := s.dial(ctx)
+	c, err := p.dial(ctx, s)
 	if err != nil {
 		return err
 	}

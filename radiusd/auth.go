@@ -83,6 +83,13 @@ type Answer struct {
 	// challenge without text.
 	Message string
 
+	// Attributes go into an Access-Accept, in their order, and into no other
+	// reply. All of them or there is no reply at all: what an appliance is not
+	// told may be what restricts the session. None may be of a type that the
+	// server sets itself (State, Proxy-State, Message-Authenticator), or there is
+	// no reply either. With 3000 octets of them there is room for what proxies add.
+	Attributes []radius.Attribute
+
 	// Keep, up to MaxKeep octets, comes back as Kept with the answer to a
 	// Challenge. It travels encrypted and padded inside State.
 	Keep opaque.Bytes
@@ -95,8 +102,10 @@ type Answer struct {
 	// answered: the person has to wait for something first.
 	Wait time.Duration
 
-	// User and Reason are for the log line. User is the name that the login
-	// was decided for; empty means the User-Name as it came.
+	// User, Reason and Rule are for the log line. User is the name that the
+	// login was decided for; empty means the User-Name as it came. Rule is the
+	// name of the rule that matched; empty means none.
 	User   string
 	Reason string
+	Rule   string
 }

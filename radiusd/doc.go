@@ -16,6 +16,8 @@
 //   - Every reply to an Access-Request or Status-Server begins with a
 //     Message-Authenticator (CVE-2024-3596) and ends with the request's
 //     Proxy-State.
+//   - The attributes that an Authenticator gives leave in an Access-Accept only,
+//     and all of them, or there is no reply.
 //   - Access-Reject and Access-Challenge leave at a fixed time after their
 //     request came, whatever was looked at.
 //   - All memory that strangers can make it use is bounded. What exceeds a

@@ -56,8 +56,11 @@ func (s *Server) debugHeader(in incoming) {
 }
 
 func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
-	s.log.Info("decision", append(j.facts(a.User),
-		"result", a.Outcome.String(), "reason", clean(a.Reason), "took", took.String())...)
+	facts := append(j.facts(a.User), "result", a.Outcome.String(), "reason", clean(a.Reason))
+	if a.Rule != "" {
+		facts = append(facts, "rule", clean(a.Rule))
+	}
+	s.log.Info("decision", append(facts, "took", took.String())...)
 }
 
 // facts says which request a log line is about. user is the name that it was

@@ -3,6 +3,8 @@ package radiusd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	layeh "layeh.com/radius"
@@ -155,6 +157,8 @@ func authenticate(ctx context.Context, r *Request) (Answer, error) {
 		return a, errors.New("the authenticator gave no outcome")
 	case a.Outcome == Challenge && !r.Client.Challenge:
 		return a, errors.New("the authenticator wants to challenge a client that cannot be challenged")
+	case slices.ContainsFunc(a.Attributes, ownAttribute):
+		return a, errors.New("the authenticator gave an attribute that the server sets itself")
 	}
 	return a, nil
 }
@@ -164,7 +168,11 @@ func authenticate(ctx context.Context, r *Request) (Answer, error) {
 func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
 	var attributes []radius.Attribute
 	code := codes[a.Outcome]
-	if a.Outcome == Challenge {
+	switch a.Outcome {
+	case Accept:
+		// Before Reply-Message, which is what may be left out.
+		attributes = slices.Clone(a.Attributes)
+	case Challenge:
 		user, _ := j.packet.Lookup(rfc2865.UserName_Type)
 		state, err := s.sealer.seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL+min(max(0, a.Wait), MaxWait)))
 		if err != nil {
@@ -185,10 +193,24 @@ func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
 		attributes = append(attributes, radius.Attribute{Type: rfc2869.Prompt_Type, Value: echo})
 	}
 	reply, left, err := radius.NewReply(code, j.packet, j.client.Secret.Reveal(), attributes...)
-	if err == nil && a.Outcome == Challenge && len(attributes)-left < 2 {
+	switch sent := len(attributes) - left; {
+	case err != nil:
+	case a.Outcome == Challenge && sent < 2:
 		err = errors.New("no room for State beside Proxy-State")
+	case a.Outcome == Accept && sent < len(a.Attributes):
+		err = fmt.Errorf("no room for the attributes of rule %q beside Proxy-State", clean(a.Rule))
 	}
 	return reply, err
+}
+
+// ownAttribute recognises what only the server may put into a reply, and what
+// is no type at all.
+func ownAttribute(a radius.Attribute) bool {
+	switch a.Type {
+	case rfc2865.State_Type, rfc2865.ProxyState_Type, rfc2869.MessageAuthenticator_Type:
+		return true
+	}
+	return a.Type < 1 || a.Type > 255
 }
 
 var codes = map[Outcome]radius.Code{

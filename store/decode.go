@@ -121,7 +121,7 @@ func (d *decoder) sources() (sources []verifier.SourceFailures) {
 
 // lastKind is the last one that there is. A later one would be from a later
 // program, and has no name here.
-const lastKind = verifier.TooEarly
+const lastKind = verifier.Denied
 
 func (d *decoder) kind() verifier.Kind {
 	n := d.uvarint()

@@ -114,7 +114,30 @@ func (a attempt) finish(ctx context.Context, r Request, f finding, s State, vers
 			return a.count(ctx, r, Decision{Reason: *refusal}, nil)
 		}
 	}
+	denial, err := a.authorize(ctx, r)
+	if err != nil {
+		return Decision{}, err
+	}
+	if denial != nil {
+		return Decision{Reason: *denial}, nil // nothing has been guessed, either
+	}
 	return a.claim(ctx, r, f, s, version)
+}
+
+// authorize says why somebody with the right code and password may not log in
+// here, or nil.
+func (a attempt) authorize(ctx context.Context, r Request) (*Reason, error) {
+	if r.Authorize == nil || a.decoy {
+		return nil, nil
+	}
+	err := r.Authorize(ctx, a.account)
+	if denied := (*DeniedError)(nil); errors.As(err, &denied) {
+		return &Reason{Kind: Denied, Cause: denied.Cause}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authorize: %w", err)
+	}
+	return nil, nil
 }
 
 // outOfStep decides a request with a code that is far from where the device's

@@ -21,10 +21,11 @@ const (
 	WrongPassword      // the code was right and is not spent; Cause says more
 	NoPassword         // nothing was typed but the code, which was right and is not spent
 	TooEarly           // a later step is spent, and forward_only; Until says how long yet
+	Denied             // code and password are right, and the code is not spent; Cause says by what
 )
 
 var kinds = [...]string{"none", "not enrolled", "unusable", "locked", "code wrong", "no code", "out of step",
-	"replayed", "password wrong", "no password", "too early"}
+	"replayed", "password wrong", "no password", "too early", "not allowed"}
 
 // String returns the kind in a few words that never change, for metrics.
 func (k Kind) String() string { return kinds[k] }
@@ -39,7 +40,7 @@ type Reason struct {
 	Until    time.Time     // Locked, TooEarly
 	Failures int           // Locked: in a row
 	Digits   int           // NoCode: how many were looked for
-	Cause    string        // Unusable, WrongPassword, WrongCode
+	Cause    string        // Unusable, WrongPassword, WrongCode, Denied
 
 	// OutOfStep is the offset of a code that came with a WrongPassword; 0 if
 	// that code was right.
@@ -69,6 +70,8 @@ func (r Reason) String() string {
 		return "no password typed, code right and not spent"
 	case TooEarly:
 		return "older than the last code used, refused until " + r.Until.Local().Format(time.DateTime) + " (forward_only)"
+	case Denied:
+		return "not allowed" + inBrackets(r.Cause) + ", code right and not spent"
 	}
 	return r.Kind.String()
 }

@@ -147,7 +147,18 @@ type Request struct {
 	Asked     time.Time
 
 	Policy Policy
+
+	// Authorize, unless nil, is asked when code and password are right, before the
+	// code is spent. Nil lets in; a [*DeniedError] is a no; any other error means
+	// that nobody can tell.
+	Authorize func(ctx context.Context, a Account) error
 }
+
+// DeniedError says that somebody may not log in here, although code and password
+// are right. Cause is for the log, such as "rule admins".
+type DeniedError struct{ Cause string }
+
+func (e *DeniedError) Error() string { return "not allowed" + inBrackets(e.Cause) }
 
 // Outcome is what to do with a request that could be decided. The zero Outcome
 // is Refused.

@@ -17,6 +17,7 @@ func (a *app) check(args []string) error {
 		fmt.Fprintf(a.err, "lockstep: warning: %s\n", w)
 	}
 	a.strength(cfg.Verifier.MaxFailures)
+	a.rules(cfg.Radius.Rules)
 	return nil
 }
 

@@ -114,18 +114,24 @@ func account(a ldapsync.Account) verifier.Account {
 
 // CheckPassword implements [verifier.Directory].
 func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, password opaque.Bytes) error {
-	current := d.current.Load()
-	entry, err := current.Lookup(a.Name)
+	current, entry, err := d.entry(a)
 	if err != nil {
 		return err
-	}
-	if entry.ID != a.ID {
-		// The name went to somebody else since the code was looked at.
-		return fmt.Errorf("entry of %q has changed meanwhile", a.Name)
 	}
 	_, err = current.CheckPassword(ctx, entry, password)
 	if refused := (*ldapsync.PasswordError)(nil); errors.As(err, &refused) {
 		return &verifier.PasswordError{Cause: refused.Cause}
 	}
 	return err
+}
+
+// entry returns the directory in use and what it has of a.
+func (d *directory) entry(a verifier.Account) (*ldapsync.Directory, ldapsync.Account, error) {
+	current := d.current.Load()
+	entry, err := current.Lookup(a.Name)
+	if err == nil && entry.ID != a.ID {
+		// The name went to somebody else since the code was looked at.
+		err = fmt.Errorf("entry of %q has changed meanwhile", a.Name)
+	}
+	return current, entry, err
 }

@@ -22,6 +22,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 	all = append(all, keyFindings(s.dir.current.Load().Census())...)
 	all = append(all, s.storeFinding())
 	all = append(all, s.problemFindings(ctx)...)
+	all = append(all, s.ruleFindings(ctx)...)
 	return append(all, s.clientFindings()...)
 }
 

@@ -101,7 +101,7 @@ func (f *fakes) CompareAndSwap(_ context.Context, _ string, _ verifier.Version, 
 func TestNextCodeIsTranslated(t *testing.T) {
 	f := &fakes{key: verifier.Key{Bytes: opaque.Text("12345678901234567890"), Algorithm: verifier.SHA1, Digits: 6, Period: 30 * time.Second}}
 	now := time.Now()
-	a := authenticator{verifier.New(f, f, func() time.Time { return now }), verifier.Policy{Challenge: true}, false}
+	a := authenticator{verifier.New(f, f, func() time.Time { return now }), verifier.Policy{Challenge: true}, false, rules{}}
 	typed := func(before string) opaque.Bytes {
 		code, err := f.key.Code(f.key.Step(now) + 18)
 		if err != nil {

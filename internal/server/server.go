@@ -55,6 +55,7 @@ type Server struct {
 	closed bool
 
 	clients  atomic.Pointer[[]config.Client] // in use
+	rules    atomic.Pointer[[]config.Rule]   // in use
 	storeErr atomic.Pointer[error]           // of the last look at the store; nil if it was well
 	wait     sync.WaitGroup
 }
@@ -94,7 +95,7 @@ func (s *Server) start(now func() time.Time) error {
 	key := make([]byte, 32)
 	rand.Read(key)
 	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, StateKey: opaque.Of(key), Ready: s.ready}
-	if err := s.radius.SetClients(clients(s.cfg.Radius.Clients, s.verifier)); err != nil {
+	if err := s.radius.SetClients(clients(s.cfg.Radius, s.verifier, s.dir)); err != nil {
 		return err
 	}
 	next, err := ldapsync.Open(directoryConfig(s.cfg.Directory, s.log))
@@ -124,6 +125,7 @@ func (s *Server) tune(c *config.Config) {
 	s.verifier.SetMaxFailures(c.Verifier.MaxFailures)
 	s.verifier.SetForwardOnly(c.Verifier.ForwardOnly)
 	s.clients.Store(&c.Radius.Clients)
+	s.rules.Store(&c.Radius.Rules)
 }
 
 // serve begins to answer, when all there is to open is open.
@@ -235,7 +237,7 @@ func (s *Server) Reload(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	list := clients(cfg.Radius.Clients, s.verifier)
+	list := clients(cfg.Radius, s.verifier, s.dir)
 	if err := radiusd.CheckClients(list); err != nil {
 		return err
 	}

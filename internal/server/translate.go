@@ -18,10 +18,10 @@ import (
 )
 
 // clients returns the RADIUS clients of the configuration, each with the
-// verifier and its policy behind it.
-func clients(list []config.Client, v *verifier.Verifier) []radiusd.Client {
+// verifier, its policy and its rules behind it.
+func clients(cfg config.Radius, v *verifier.Verifier, dir *directory) []radiusd.Client {
 	var all []radiusd.Client
-	for _, c := range list {
+	for _, c := range cfg.Clients {
 		policy := verifier.Policy{CodeOnly: c.Factors == "code", Challenge: c.Challenge}
 		if c.Separator != "" {
 			policy.Separator = c.Separator[0]
@@ -33,7 +33,7 @@ func clients(list []config.Client, v *verifier.Verifier) []radiusd.Client {
 			RequireMessageAuthenticator: c.RequireMessageAuthenticator,
 			Challenge:                   c.Challenge,
 			RejectDelay:                 c.RejectDelay,
-			Auth:                        authenticator{v, policy, c.TellNotEnrolled},
+			Auth:                        authenticator{v, policy, c.TellNotEnrolled, rulesAt(c.Name, cfg.Rules, dir)},
 		})
 	}
 	return all
@@ -44,6 +44,7 @@ type authenticator struct {
 	verifier *verifier.Verifier
 	policy   verifier.Policy
 	tell     bool // who is not enrolled
+	rules    rules
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
@@ -52,6 +53,7 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	if err != nil {
 		return radiusd.Answer{}, err
 	}
+	var rule *config.Rule
 	d, err := a.verifier.Verify(ctx, verifier.Request{
 		User:      r.UserName,
 		Typed:     r.Typed,
@@ -61,6 +63,7 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 		Asked:     asked,
 		Kept:      kept,
 		Policy:    a.policy,
+		Authorize: a.rules.authorize(&rule),
 	})
 	if err != nil {
 		return radiusd.Answer{}, err
@@ -72,9 +75,12 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	if d.Resynchronized {
 		answer.Reason = "resynchronized: device is " + verifier.Ahead(d.Offset)
 	}
+	if rule != nil {
+		answer.Rule = rule.Name
+	}
 	switch d.Outcome {
 	case verifier.Accepted:
-		answer.Outcome = radiusd.Accept
+		answer.Outcome, answer.Attributes = radiusd.Accept, reply(rule)
 	case verifier.Challenged:
 		answer.Outcome, answer.Keep, answer.Late = radiusd.Challenge, pack(d.Asked, source, d.Keep), d.Late
 		if d.NextCode {
