@@ -10,8 +10,10 @@ import (
 const patience = 20 * time.Second
 
 // Await polls until holds returns true, and reports whether it did in time.
-func Await(holds func() bool) bool {
-	give, look := time.After(patience), time.NewTicker(5*time.Millisecond)
+func Await(holds func() bool) bool { return awaitFor(patience, holds) }
+
+func awaitFor(d time.Duration, holds func() bool) bool {
+	give, look := time.After(d), time.NewTicker(5*time.Millisecond)
 	defer look.Stop()
 	for !holds() {
 		select {

@@ -1,7 +1,12 @@
 package testenv
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/binary"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -29,10 +34,9 @@ func TestSlapd(t *testing.T) {
 	if n := s.Binds(t) - before; n != 2 {
 		t.Errorf("%d binds counted, want 2", n)
 	}
+	testSurvives(t, &s.Directory, "uid=alice,ou=people,dc=example,dc=org", "right")
+	testTLS(t, &s.Directory)
 	s.Stop(t)
-	if _, err := ldap.DialURL(s.URL); err == nil {
-		t.Error("still there after Stop")
-	}
 	s.Start(t)
 	if err := bind("right"); err != nil {
 		t.Errorf("bind after Start: %v", err)
@@ -48,4 +52,45 @@ func TestSlapd(t *testing.T) {
 	if err := bind("new"); err == nil {
 		t.Error("bind after delete")
 	}
+}
+
+func TestSlapdFollows(t *testing.T) {
+	t.Parallel()
+	s := Slapd(t, WithSyncprov())
+	s.Add(t, person("alice", "oathSecret: abc\n"))
+	testFollows(t, &s.Directory)
+}
+
+// The overlay otp takes over the binds of those who are oathTOTPUser, and of
+// nobody else.
+func TestSlapdOTPOverlay(t *testing.T) {
+	t.Parallel()
+	s := Slapd(t, WithOTPOverlay())
+	const key = "12345678901234567890"
+	own := "oathTOTPParams: cn=totp," + s.BaseDN + "\noathSecret: " + key + "\n"
+	s.Add(t, "dn: cn=totp,"+s.BaseDN+"\nobjectClass: applicationProcess\nobjectClass: oathTOTPParams\noathTOTPTimeStepPeriod: 30\n"+
+		"oathTOTPTimeStepWindow: 1\noathOTPLength: 6\noathHMACAlgorithm: 1.2.840.113549.2.7\n\n"+
+		person("alice", own)+"\n"+person("bob", own+"objectClass: oathTOTPUser\noathTOTPToken: uid=bob,"+s.PeopleDN+"\n"))
+	alice, bob := "uid=alice,"+s.PeopleDN, "uid=bob,"+s.PeopleDN
+	if err := s.Bind(t, alice, "right alice"); err != nil {
+		t.Errorf("one who has a token: %v", err)
+	}
+	if err := s.Bind(t, bob, "right bob"); !ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
+		t.Errorf("the password alone of one who is oathTOTPUser: %v", err)
+	}
+	code := hotp(key, uint64(time.Now().Unix()/30))
+	if err := s.Bind(t, bob, "right bob"+code); err != nil {
+		t.Errorf("the password and a code: %v", err)
+	}
+	if err := s.Bind(t, bob, "right bob"+code); !ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
+		t.Errorf("a code once more: %v", err)
+	}
+}
+
+// hotp is a code of six digits (RFC 4226, section 5.3).
+func hotp(key string, counter uint64) string {
+	mac := hmac.New(sha1.New, []byte(key))
+	mac.Write(binary.BigEndian.AppendUint64(nil, counter))
+	sum := mac.Sum(nil)
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&0xf:])&0x7fffffff%1_000_000)
 }

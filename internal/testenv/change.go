@@ -11,17 +11,12 @@ import (
 
 // Add adds the entries of an LDIF text, as ldapadd would. It knows plain and
 // base64 values and folded lines.
-func (s *SlapdServer) Add(t testing.TB, ldif string) {
+func (d *Directory) Add(t testing.TB, ldif string) {
 	t.Helper()
-	s.admin(t, func(c *ldap.Conn) error {
+	d.admin(t, func(c *ldap.Conn) error {
 		for _, block := range blocks(t, ldif) {
-			add := ldap.NewAddRequest(block[0].value, nil)
-			for _, line := range block[1:] {
-				add.Attribute(line.attr, []string{line.value})
-			}
-			add.Attributes = joined(add.Attributes)
-			if err := c.Add(add); err != nil {
-				return fmt.Errorf("add %q: %w", add.DN, err)
+			if err := add(c, block[0].value, block[1:]); err != nil {
+				return fmt.Errorf("add %q: %w", block[0].value, err)
 			}
 		}
 		return nil
@@ -29,10 +24,10 @@ func (s *SlapdServer) Add(t testing.TB, ldif string) {
 }
 
 // Modify makes the changes of an LDIF text, as ldapmodify would: changetype
-// modify (add, delete and replace), delete, and modrdn.
-func (s *SlapdServer) Modify(t testing.TB, ldif string) {
+// modify (add, delete and replace), add, delete, and modrdn.
+func (d *Directory) Modify(t testing.TB, ldif string) {
 	t.Helper()
-	s.admin(t, func(c *ldap.Conn) error {
+	d.admin(t, func(c *ldap.Conn) error {
 		for _, block := range blocks(t, ldif) {
 			if err := modify(c, block); err != nil {
 				return fmt.Errorf("modify %q: %w", block[0].value, err)
@@ -42,6 +37,15 @@ func (s *SlapdServer) Modify(t testing.TB, ldif string) {
 	})
 }
 
+func add(c *ldap.Conn, dn string, lines []ldifLine) error {
+	request := ldap.NewAddRequest(dn, nil)
+	for _, line := range lines {
+		request.Attribute(line.attr, []string{line.value})
+	}
+	request.Attributes = joined(request.Attributes)
+	return c.Add(request)
+}
+
 func modify(c *ldap.Conn, block []ldifLine) error {
 	dn, kind := block[0].value, "modify"
 	rest := block[1:]
@@ -49,6 +53,8 @@ func modify(c *ldap.Conn, block []ldifLine) error {
 		kind, rest = rest[0].value, rest[1:]
 	}
 	switch kind {
+	case "add":
+		return add(c, dn, rest)
 	case "delete":
 		return c.Del(ldap.NewDelRequest(dn, nil))
 	case "modrdn":

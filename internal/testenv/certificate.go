@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// writeCertificate writes cert.pem and key.pem for localhost and 127.0.0.1 to
-// dir and returns the PEM of the CA that signed them.
-func writeCertificate(t testing.TB, dir string) (ca []byte) {
+// writeCertificate writes to dir cert.pem and key.pem for localhost and an IP
+// address, and ca.pem, the CA that signed them, which it returns too.
+func writeCertificate(t testing.TB, dir, address string) (ca []byte) {
 	t.Helper()
 	caKey, key := newKey(t), newKey(t)
 	template := x509.Certificate{
@@ -37,13 +37,14 @@ func writeCertificate(t testing.TB, dir string) (ca []byte) {
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.DNSNames = []string{"localhost"}
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.IPAddresses = []net.IP{net.ParseIP(address)}
 	der := sign(t, &template, &issuer, key, caKey)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, block := range map[string]*pem.Block{
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: caDER},
 		"cert.pem": {Type: "CERTIFICATE", Bytes: der},
 		"key.pem":  {Type: "PRIVATE KEY", Bytes: keyDER},
 	} {
