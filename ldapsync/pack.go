@@ -20,9 +20,9 @@ type rawEntry struct {
 	get  func(attr string) [][]byte // the values of an attribute, by its name in any case
 }
 
-// pack appends the record of e to text.
-func (s *schema) pack(text []byte, e rawEntry) []byte {
-	text = appendField(text, fieldID, entryID(e))
+// pack appends the record of e, with that ID, to text.
+func (s *schema) pack(text []byte, id string, e rawEntry) []byte {
+	text = appendField(text, fieldID, id)
 	text = appendField(text, fieldDN, e.dn)
 	owner := s.first(e, s.owner)
 	for _, name := range s.names(e, owner) {
@@ -202,14 +202,17 @@ func idText(id string) string {
 
 // normalizeDN returns the one form of dn, or dn in lower case where it has
 // none: such an entry can still be told from others.
-func normalizeDN(dn string) string {
-	if norm, ok := plainDN(nil, dn); ok {
-		return string(norm)
+func normalizeDN(dn string) string { return string(appendDN(nil, dn)) }
+
+// appendDN is normalizeDN that appends to norm.
+func appendDN(norm []byte, dn string) []byte {
+	if plain, ok := plainDN(norm, dn); ok {
+		return plain
 	}
-	if norm, err := ldif.NormalizeDN(dn); err == nil {
-		return norm
+	if slow, err := ldif.NormalizeDN(dn); err == nil {
+		return append(norm, slow...)
 	}
-	return strings.ToLower(dn)
+	return append(norm, strings.ToLower(dn)...)
 }
 
 // plainDN appends to norm what [ldif.NormalizeDN] would return, if dn is one of

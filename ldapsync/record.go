@@ -9,7 +9,7 @@ import (
 // decoded when somebody logs in. So a sealed key stays sealed in memory, and a
 // million records fit into it. A record is never changed, but for seen.
 type record struct {
-	dn   uint64 // hash of the normalised DN
+	dn   uint32 // hash of the normalised DN
 	seen uint32 // the refresh that gave it last; only for whoever holds replica.mu
 	text string // fields, one after the other
 }

@@ -117,12 +117,12 @@ func (r *replica) record(id string) (found *record) {
 // byDN returns the record of the entry that dn names in any spelling, or nil.
 func (r *replica) byDN(dn string) *record {
 	norm := normalizeDN(dn)
-	return r.byNorm(maphash.String(r.seed, norm), norm)
+	return r.byNorm(r.hash(norm), norm)
 }
 
-func (r *replica) byNorm(hash uint64, norm string) (found *record) {
+func (r *replica) byNorm(hash uint32, norm string) (found *record) {
 	r.dns.each(hash, func(rec *record) bool {
-		if rec.dn == hash && normalizeDN(rec.first(fieldDN)) == norm {
+		if normalizeDN(rec.first(fieldDN)) == norm {
 			found = rec
 		}
 		return found == nil
@@ -130,7 +130,9 @@ func (r *replica) byNorm(hash uint64, norm string) (found *record) {
 	return found
 }
 
-func (r *replica) hash(s string) uint64 { return maphash.String(r.seed, s) }
+func (r *replica) hash(s string) uint32 { return uint32(maphash.String(r.seed, s)) }
+
+func (r *replica) hashOf(b []byte) uint32 { return uint32(maphash.Bytes(r.seed, b)) }
 
 // people calls yield once for each person with their records, under their first
 // name.

@@ -1,8 +1,6 @@
 package ldapsync
 
 import (
-	"hash/maphash"
-	"iter"
 	"slices"
 	"time"
 )
@@ -21,17 +19,17 @@ func (r *replica) begin() {
 func (r *replica) put(e rawEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.text = r.schema.pack(r.text[:0], e)
 	id := entryID(e)
+	r.text = r.schema.pack(r.text[:0], id, e)
 	old := r.record(id)
 	if old != nil && old.text == string(r.text) {
 		old.seen = r.turn
 		return
 	}
 	rec := &record{text: string(r.text), seen: r.turn}
-	norm := normalizeDN(rec.first(fieldDN))
-	rec.dn = maphash.String(r.seed, norm)
-	if other := r.byNorm(rec.dn, norm); other != nil && other.id() != id {
+	r.norm = appendDN(r.norm[:0], rec.first(fieldDN))
+	rec.dn = r.hashOf(r.norm)
+	if other := r.byNorm(rec.dn, string(r.norm)); other != nil && other.id() != id {
 		// Deleted and made anew: a DN names one entry.
 		r.drop(other)
 	}
@@ -92,19 +90,19 @@ func (r *replica) sweep() {
 // complete says that the refresh under way is complete, at now: what is known is
 // what is there.
 func (r *replica) complete(now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.refreshed.Swap(&now) == nil {
 		close(r.ready)
 	}
-	r.told()
+	r.settle()
 }
 
 // settle tells of what has been put and cannot be used.
 func (r *replica) settle() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.told()
+	changed := r.changed
+	r.changed = nil
+	r.mu.Unlock()
+	r.told(changed)
 }
 
 // mostTold is how many unusable accounts are named in the log at once.
@@ -114,12 +112,12 @@ const mostTold = 20
 // whether they can be. Of more, as at the first refresh, the form is looked at.
 const fewToOpen = 100
 
-// told logs what has changed and cannot be used. It is called when all that came
-// together has been put, since entries refer to one another.
-func (r *replica) told() {
-	at := when{now: r.now(), unopened: len(r.changed) > fewToOpen}
+// told logs which of those that have changed cannot be used. It is called when all
+// that came together has been put, since entries refer to one another.
+func (r *replica) told(changed []*record) {
+	at := when{now: r.now(), unopened: len(changed) > fewToOpen}
 	bad := 0
-	for _, rec := range r.changed {
+	for _, rec := range changed {
 		if r.record(rec.id()) != rec {
 			continue
 		}
@@ -140,7 +138,6 @@ func (r *replica) told() {
 	if bad > mostTold {
 		r.log.Warn("more enrolled accounts cannot be used, see \"lockstep user list\"", "entries", bad-mostTold)
 	}
-	r.changed = nil
 }
 
 func (r *replica) tell(name string, records []*record, err error) {
@@ -154,7 +151,6 @@ func (r *replica) tell(name string, records []*record, err error) {
 
 // store replaces old, which may be nil, by rec.
 func (r *replica) store(old, rec *record) {
-	r.grow(max(1, len(rec.all(fieldName))))
 	r.count(rec, 1)
 	r.changed = append(r.changed, rec)
 	if old == nil {
@@ -208,34 +204,5 @@ func (r *replica) drop(rec *record) {
 func (r *replica) count(rec *record, by int64) {
 	if rec.first(fieldName) != "" && (rec.holds() || rec.has(fieldClass, classToken)) {
 		r.enrolled.Add(by)
-	}
-}
-
-// grow makes room for so many more in each index.
-func (r *replica) grow(more int) {
-	every := func(yield func(*record) bool) { r.ids.all(yield) }
-	if r.dns.full(more) {
-		r.dns.rebuild(r.ids.live+more, rehash(every, func(rec *record) []uint64 { return []uint64{rec.dn} }))
-	}
-	if r.names.full(more) {
-		r.names.rebuild(r.names.live+more, rehash(every, func(rec *record) (hashes []uint64) {
-			for _, name := range rec.all(fieldName) {
-				hashes = append(hashes, r.hash(name))
-			}
-			return hashes
-		}))
-	}
-	if r.ids.full(more) {
-		r.ids.rebuild(r.ids.live+more, rehash(every, func(rec *record) []uint64 { return []uint64{r.hash(rec.id())} }))
-	}
-}
-
-func rehash(all iter.Seq[*record], hashes func(*record) []uint64) func(func(uint64, *record)) {
-	return func(yield func(uint64, *record)) {
-		for rec := range all {
-			for _, hash := range hashes(rec) {
-				yield(hash, rec)
-			}
-		}
 	}
 }
