@@ -26,6 +26,7 @@ type User struct {
 	Algorithm string `json:"algorithm,omitempty"`
 	Digits    int    `json:"digits,omitempty"`
 	Period    int    `json:"period_seconds,omitempty"`
+	Delegated bool   `json:"delegated,omitempty"` // the directory checks the codes; of devices nothing is known here
 
 	Failures    int        `json:"failures"` // in a row
 	Locked      bool       `json:"locked"`   // until an admin unlocks
@@ -43,6 +44,25 @@ type User struct {
 	RefusedUntil *time.Time `json:"refused_until,omitempty"`
 	// Unlearned says why nothing is learned of clocks now; empty if it is.
 	Unlearned string `json:"unlearned,omitempty"`
+
+	// Tokens are there where the user has several. What is said above of codes
+	// and a device's clock is that of the first of them then; the logins are of
+	// all.
+	Tokens []Token `json:"tokens,omitempty"`
+}
+
+// Token is one of several devices of a user, and says what a User says of the
+// only one.
+type Token struct {
+	Label        string     `json:"label"` // as the directory has it, or a number
+	Algorithm    string     `json:"algorithm"`
+	Digits       int        `json:"digits"`
+	Period       int        `json:"period_seconds"`
+	Clock        *Clock     `json:"clock,omitempty"`
+	LastLogin    *time.Time `json:"last_login,omitempty"`
+	LastClient   string     `json:"last_client,omitempty"`
+	OutOfStep    *OutOfStep `json:"out_of_step,omitempty"`
+	RefusedUntil *time.Time `json:"refused_until,omitempty"`
 }
 
 // Clock is what is known of the clock of a user's device, as of the moment of
@@ -61,6 +81,7 @@ type Clock struct {
 type Login struct {
 	At     time.Time `json:"at"`
 	Client string    `json:"client"`
+	Token  string    `json:"token,omitempty"` // its label, of a user who has several
 }
 
 // Wait is a source that is not listened to until then. Its name may come from
@@ -95,12 +116,12 @@ type Users interface {
 	// Explain says what code is to the user, and spends nothing.
 	Explain(ctx context.Context, name string, code opaque.Bytes) (Explanation, error)
 
-	// Resync learns the device's clock from two codes that it showed one after
-	// the other, and spends both.
+	// Resync learns the clock of one of the user's devices from two codes that it
+	// showed one after the other, and spends both.
 	Resync(ctx context.Context, name string, first, second opaque.Bytes) (Resync, error)
 
-	// ResetClock forgets what was learned of the device's clock. Spent codes
-	// stay spent.
+	// ResetClock forgets what was learned of the clocks of the user's devices.
+	// Spent codes stay spent.
 	ResetClock(ctx context.Context, name string) error
 
 	// Seed learns where the clock of a new key's device is from the code of

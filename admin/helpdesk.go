@@ -14,11 +14,14 @@ const (
 	VerdictEarly   = "too early"        // refused until its step is above all that were spent
 	VerdictWrong   = "wrong"            // no code of this key that could be found
 	VerdictNoCode  = "no code"          // not the digits of a code at all
+
+	VerdictElsewhere = "checked by the directory" // and nothing is known of it here
 )
 
 // Explanation says what a code is to a user. It never holds the code.
 type Explanation struct {
 	User     string     `json:"user"`
+	Token    string     `json:"token,omitempty"` // whose code it is, of a user who has several
 	Verdict  string     `json:"verdict"`
 	Accepted bool       `json:"accepted"`                 // would let in now, with the password
 	Offset   *float64   `json:"offset_seconds,omitempty"` // of the device, positive: ahead
@@ -34,6 +37,7 @@ type Resync struct {
 	Done        bool    `json:"done"`
 	Offset      float64 `json:"offset_seconds"`       // if Done: of the device, positive: ahead
 	OffsetError float64 `json:"offset_error_seconds"` // by how much that can be wrong
+	Token       string  `json:"token,omitempty"`      // if Done: which of several it was
 	Reason      string  `json:"reason,omitempty"`     // if not
 }
 

@@ -100,6 +100,7 @@ type Client struct {
 	Separator                   string        // "" or one printable ASCII character, no letter, digit or space
 	RejectDelay                 time.Duration // 0 to 10 s
 	TellNotEnrolled             bool          // a reject says so; everybody at the client can find out who is enrolled
+	TellPasswordExpiry          bool          // an accept says when the password expires, if the directory does
 }
 
 // Verifier says how codes are looked at.

@@ -101,6 +101,7 @@ secret_file = "vpn.secret"
 require_message_authenticator = false
 separator = ","
 reject_delay = "0s"
+tell_password_expiry = true
 [[radius.client]]
 name = "b"
 address = "::ffff:192.0.2.7"
@@ -131,6 +132,9 @@ factors = "code"
 		if tt.got != tt.want {
 			t.Errorf("%s = %q, want %q", tt.name, tt.got, tt.want)
 		}
+	}
+	if !c.Radius.Clients[0].TellPasswordExpiry || c.Radius.Clients[1].TellPasswordExpiry {
+		t.Errorf("clients %+v", c.Radius.Clients)
 	}
 	if n := len(c.Radius.Accounting); n != 0 || c.Radius.Clients[0].RejectDelay != 0 || c.Radius.Clients[0].RequireMessageAuthenticator {
 		t.Errorf("accounting has %d addresses, client is %+v", n, c.Radius.Clients[0])

@@ -56,6 +56,7 @@ func readClient(t *table) Client {
 		Factors:                     t.oneOf("factors", "password+code", "code"),
 		Challenge:                   t.flag("challenge", false),
 		TellNotEnrolled:             t.flag("tell_not_enrolled", false),
+		TellPasswordExpiry:          t.flag("tell_password_expiry", false),
 		Separator:                   t.text("separator", ""),
 		RejectDelay:                 t.duration("reject_delay", time.Second, 0, 10*time.Second),
 	}

@@ -83,9 +83,9 @@ func TestResyncByAdmin(t *testing.T) {
 		w := newWorld(t)
 		first, second := w.code(ahead-1), w.code(ahead)
 		w.now = w.now.Add(40 * time.Second) // on the phone
-		reason, offset, err := w.Resync(t.Context(), w.dir.account, opaque.Text(first[:3]+" "+first[3:]), opaque.Text(second))
-		if truth := time.Duration(ahead) * 30 * time.Second; err != nil || reason.Kind != None || truth < offset.Low || truth > offset.High {
-			t.Errorf("%d steps ahead: %q, %v, %v", ahead, reason, offset, err)
+		r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(first[:3]+" "+first[3:]), opaque.Text(second))
+		if truth := time.Duration(ahead) * 30 * time.Second; err != nil || r.Reason.Kind != None || r.Token != "" || truth < r.Offset.Low || truth > r.Offset.High {
+			t.Errorf("%d steps ahead: %+v, %v", ahead, r, err)
 		}
 		w.must("secret"+first, Refused, Replayed)
 		w.must("secret"+second, Refused, Replayed)
@@ -110,9 +110,9 @@ func TestResyncByAdminRefuses(t *testing.T) {
 		{"no codes", "", "12345", WrongCode},
 		{"further than a day", w.code(2890), w.code(2891), WrongCode},
 	} {
-		reason, _, err := w.Resync(t.Context(), w.dir.account, opaque.Text(tt.first), opaque.Text(tt.second))
-		if err != nil || reason.Kind != tt.kind || !reflect.DeepEqual(w.state(), before) {
-			t.Errorf("%s: %q, %v", tt.name, reason, err)
+		r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(tt.first), opaque.Text(tt.second))
+		if err != nil || r.Reason.Kind != tt.kind || !reflect.DeepEqual(w.state(), before) {
+			t.Errorf("%s: %+v, %v", tt.name, r, err)
 		}
 	}
 }
@@ -203,11 +203,11 @@ func TestStanding(t *testing.T) {
 	if err != nil || st.Failures != 5 || st.Locked || len(st.Waiting) != 1 || st.Waiting[0].Source != "home" || st.Waiting[0].Failures != 4 {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if len(st.Recent) != 1 || len(st.Far.Steps) != 1 || st.Clock.At != start || st.Offset.Low > 0 || st.Offset.High < 0 {
+	if one := st.Tokens[0]; len(st.Tokens) != 1 || len(one.Recent) != 1 || len(one.Far.Steps) != 1 || one.Clock.At != start || one.Offset.Low > 0 || one.Offset.High < 0 {
 		t.Errorf("%+v", st)
 	}
 	w.now = w.now.Add(6 * time.Minute)
-	if st, err = w.Standing(t.Context(), w.dir.account); err != nil || len(st.Waiting) != 0 || len(st.Far.Steps) != 0 {
+	if st, err = w.Standing(t.Context(), w.dir.account); err != nil || len(st.Waiting) != 0 || len(st.Tokens[0].Far.Steps) != 0 {
 		t.Errorf("later: %+v, %v", st, err)
 	}
 }
@@ -217,7 +217,7 @@ func TestOdds(t *testing.T) {
 		failures, digits int
 		lock, year       float64
 	}{{100, 6, 1.6032e-3, 0.68574}, {5, 6, 6.1138e-5, 0.034917}, {100, 8, 1.2e-5, 8.6733e-3}, {0, 6, 0, 0}} {
-		got := OddsOf(tt.failures, tt.digits)
+		got := OddsOf(tt.failures, tt.digits, 1)
 		if math.Abs(got.Lock-tt.lock) > tt.lock*1e-2 {
 			t.Errorf("OddsOf(%d, %d).Lock = %g, want %g", tt.failures, tt.digits, got.Lock, tt.lock)
 		}

@@ -31,16 +31,15 @@ func Confirm(k Key, before Far, code opaque.Bytes, now time.Time) (Confirmed, er
 	if len(ways) == 0 {
 		return Confirmed{Reason: Reason{Kind: NoCode, Digits: k.Digits}, Far: before}, nil
 	}
-	a := attempt{Verifier: &Verifier{}, account: Account{Key: k}}
-	hits := newCoder(k).farHits(k, now, codes(ways))
-	f := a.judge(hits, ways, State{Far: before}, now)
+	l := look{token: token{key: k, State: State{Far: before}}, ways: ways}
+	f, far := l.judge(newCoder(k).farHits(k, now, codes(ways)), now)
 	switch {
 	case f.right != nil:
 		return Confirmed{Step: f.right[len(f.right)-1]}, nil
 	case f.reason.Kind == OutOfStep && f.reason.Offset.Abs() <= confirmWindow:
 		return Confirmed{Step: k.Step(now) + int64(f.reason.Offset/k.Period)}, nil
-	case f.far != nil:
-		return Confirmed{Reason: f.reason, Far: Far{At: now, Steps: f.far}}, nil
+	case far != nil:
+		return Confirmed{Reason: f.reason, Far: Far{At: now, Steps: far}}, nil
 	}
 	return Confirmed{Reason: f.reason, Far: before}, nil
 }

@@ -166,7 +166,7 @@ func TestReachOfTheSearch(t *testing.T) {
 		{120, 24 * time.Hour, OutOfStep}, {120, -24 * time.Hour, OutOfStep}, {120, 26 * time.Hour, WrongCode},
 	} {
 		w := newWorld(t)
-		w.dir.account.Key.Digits, w.dir.account.Key.Period = 8, tt.period*time.Second
+		w.dir.account.Keys[0].Digits, w.dir.account.Keys[0].Period = 8, tt.period*time.Second
 		d := w.must("secret"+w.code(int64(tt.off/(tt.period*time.Second))), Refused, tt.want)
 		if tt.want == OutOfStep && d.Reason.Offset != tt.off {
 			t.Errorf("%+v: %v", tt, d.Reason.Offset)
@@ -179,7 +179,6 @@ func TestReachOfTheSearch(t *testing.T) {
 func TestJudgeOfSeveralHits(t *testing.T) {
 	w := newWorld(t)
 	here, ways := testKey.Step(w.now), []split{{}}
-	a := attempt{Verifier: w.Verifier, account: w.dir.account}
 	for _, tt := range []struct {
 		name  string
 		spent int64
@@ -200,17 +199,16 @@ func TestJudgeOfSeveralHits(t *testing.T) {
 		for _, h := range tt.hits {
 			hits = append(hits, hit{here + h, 0})
 		}
-		f := a.judge(hits, ways, s, w.now)
-		for i := range f.far {
-			f.far[i] -= here
+		f, far := look{token: token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
+		for i := range far {
+			far[i] -= here
 		}
-		if !slices.Equal(f.far, tt.far) || f.reason.Kind != OutOfStep || f.reason.Offset != time.Duration(tt.near)*testKey.Period {
+		if !slices.Equal(far, tt.far) || f.reason.Kind != OutOfStep || f.reason.Offset != time.Duration(tt.near)*testKey.Period {
 			t.Errorf("%s: %+v", tt.name, f)
 		}
 	}
-	w.SetForwardOnly(true)
-	s := State{}.spend(testKey, Spent{Step: here, At: w.now})
-	if f := a.judge([]hit{{here + 300, 0}, {here - 100, 0}}, ways, s, w.now); f.reason.Kind != OutOfStep || !slices.Equal(f.far, []int64{here + 300}) {
+	l := look{token: token{key: testKey, State: State{}.spend(testKey, Spent{Step: here, At: w.now})}, ways: ways, forward: true}
+	if f, far := l.judge([]hit{{here + 300, 0}, {here - 100, 0}}, w.now); f.reason.Kind != OutOfStep || !slices.Equal(far, []int64{here + 300}) {
 		t.Errorf("one too early: %+v", f)
 	}
 }
@@ -339,22 +337,22 @@ func TestFailureInTheFuture(t *testing.T) {
 	}
 	r := Request{User: "alice", Typed: opaque.Text("x000005"), Source: "192.0.2.1"}
 	a := attempt{Verifier: w.Verifier, account: w.dir.account}
-	if _, again := a.repeated(r, s, s.Sources[0].Last.Add(-time.Hour)); again {
+	if _, again := a.repeated(r, testKey, s, s.Sources[0].Last.Add(-time.Hour)); again {
 		t.Error("a repetition of what comes in an hour")
 	}
 }
 
 // Two inputs are the same only if all parts are, and not their sum.
 func TestInputTellsItsParts(t *testing.T) {
-	a := attempt{account: Account{Name: "alice", Key: testKey}}
+	a := attempt{account: Account{Name: "alice"}}
 	seen := map[uint16]string{}
 	for _, r := range []Request{{Typed: opaque.Text("123456")}, {Kept: opaque.Text("1"), Typed: opaque.Text("23456")},
 		{Kept: opaque.Text("12"), Typed: opaque.Text("3456")}, {Kept: opaque.Text("x"), Typed: opaque.Text("123456")}} {
 		what := fmt.Sprintf("%s|%s", r.Kept.Reveal(), r.Typed.Reveal())
-		if was, is := seen[a.input(r)]; is {
+		if was, is := seen[a.input(r, testKey)]; is {
 			t.Errorf("%s and %s are one", was, what)
 		}
-		seen[a.input(r)] = what
+		seen[a.input(r, testKey)] = what
 	}
 }
 
@@ -362,7 +360,7 @@ func TestInputTellsItsParts(t *testing.T) {
 func TestResyncByAdminLearnsTheSecondCode(t *testing.T) {
 	w := newWorld(t)
 	here := testKey.Step(w.now)
-	if r, _, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(99)), opaque.Text(w.code(100))); err != nil || r.Kind != None {
+	if r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(99)), opaque.Text(w.code(100))); err != nil || r.Reason.Kind != None {
 		t.Fatal(r, err)
 	}
 	if c := w.state().Clock; c != begin(observation(testKey, here+100, w.now, 3*time.Minute), w.now) {
@@ -428,7 +426,8 @@ func TestStandingIsOfNow(t *testing.T) {
 	w := newWorld(t)
 	w.must("secret"+w.code(0), Accepted, None)
 	w.now = w.now.Add(100 * 24 * time.Hour)
-	st, err := w.Standing(t.Context(), w.dir.account)
+	all, err := w.Standing(t.Context(), w.dir.account)
+	st := all.Tokens[0]
 	if want := w.state().Clock.at(testKey, w.now); err != nil || st.Offset != want || st.Offset == st.Clock.Offset {
 		t.Errorf("%v, want %v; %v", st.Offset, want, err)
 	}
@@ -531,7 +530,7 @@ func TestForgiveLeavesTheArrayAlone(t *testing.T) {
 func TestResyncByAdminForgetsFar(t *testing.T) {
 	w := newWorld(t)
 	w.must("secret"+w.code(300), Refused, OutOfStep)
-	if r, _, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(99)), opaque.Text(w.code(100))); err != nil || r.Kind != None || w.state().Far.Steps != nil {
+	if r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(99)), opaque.Text(w.code(100))); err != nil || r.Reason.Kind != None || w.state().Far.Steps != nil {
 		t.Errorf("%v, %v, %+v", r, err, w.state().Far)
 	}
 }

@@ -33,6 +33,10 @@ type Key struct {
 	Algorithm Algorithm     // SHA1, SHA256 or SHA512
 	Digits    int           // 6 or 8
 	Period    time.Duration // whole seconds, 15 s to 120 s; X in RFC 6238
+
+	// Label names the token for people, as by its serial number. Where it is
+	// empty, tokens are numbered from 1.
+	Label string
 }
 
 // Check says what is wrong with k, or nil. The text holds nothing of the key.

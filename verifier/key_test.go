@@ -14,7 +14,7 @@ import (
 
 func TestRFC6238AppendixB(t *testing.T) {
 	key := func(a Algorithm, n int) Key {
-		return Key{opaque.Text(strings.Repeat("1234567890", 7)[:n]), a, 8, 30 * time.Second}
+		return Key{Bytes: opaque.Text(strings.Repeat("1234567890", 7)[:n]), Algorithm: a, Digits: 8, Period: 30 * time.Second}
 	}
 	sha1, sha256, sha512 := key(SHA1, 20), key(SHA256, 32), key(SHA512, 64)
 	for _, tt := range []struct {
@@ -37,7 +37,7 @@ func TestRFC6238AppendixB(t *testing.T) {
 }
 
 func TestRFC4226AppendixD(t *testing.T) {
-	k := Key{opaque.Text("12345678901234567890"), SHA1, 6, 30 * time.Second}
+	k := Key{Bytes: opaque.Text("12345678901234567890"), Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}
 	for step, want := range []string{"755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"} {
 		if got, err := k.Code(int64(step)); err != nil || got != want {
 			t.Errorf("step %d: %q, %v; want %q", step, got, err, want)
@@ -52,7 +52,7 @@ func TestOathtoolAgrees(t *testing.T) {
 		for _, digits := range []int{6, 8} {
 			for _, period := range []time.Duration{30 * time.Second, 60 * time.Second} {
 				for _, size := range []int{10, 16, 20, 33, 64, 100} {
-					k := Key{opaque.Text(strings.Repeat("k\x00\xff", 40)[:size]), a, digits, period}
+					k := Key{Bytes: opaque.Text(strings.Repeat("k\x00\xff", 40)[:size]), Algorithm: a, Digits: digits, Period: period}
 					at := time.Unix(1_800_000_000+int64(size)*77, 0)
 					got, err := k.Code(k.Step(at))
 					out, oathErr := exec.Command(oathtool, "--totp="+strings.ToLower(string(a)), fmt.Sprintf("--digits=%d", digits),

@@ -15,12 +15,12 @@ type slowDirectory struct {
 }
 
 func (d slowDirectory) Account(name string) (Account, error) {
-	return Account{ID: name, Name: name, Key: testKey}, nil
+	return Account{ID: name, Name: name, Keys: []Key{testKey}}, nil
 }
 
-func (d slowDirectory) CheckPassword(context.Context, Account, opaque.Bytes) error {
+func (d slowDirectory) CheckPassword(context.Context, Account, opaque.Bytes) (PasswordInfo, error) {
 	*d.now = d.now.Add(d.by)
-	return nil
+	return PasswordInfo{}, nil
 }
 
 // What a directory takes is not on the person's account: D ends when the code
@@ -64,8 +64,8 @@ func TestResyncByAdminSaysWhy(t *testing.T) {
 	w := newWorld(t)
 	w.must("secret"+w.code(0), Accepted, None)
 	w.now = w.now.Add(20 * time.Second)
-	if r, _, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(-2)), opaque.Text(w.code(-1))); err != nil || r.String() != "replayed (20 s ago, by vpn)" {
-		t.Errorf("the second code was used: %q, %v", r, err)
+	if r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(-2)), opaque.Text(w.code(-1))); err != nil || r.Reason.String() != "replayed (20 s ago, by vpn)" {
+		t.Errorf("the second code was used: %+v, %v", r, err)
 	}
 	w = newWorld(t)
 	w.SetForwardOnly(true)
@@ -73,8 +73,8 @@ func TestResyncByAdminSaysWhy(t *testing.T) {
 	w.now = w.now.Add(30 * time.Second)
 	w.must("secret"+w.code(120), Accepted, None)
 	w.now = w.now.Add(10 * time.Minute)
-	if r, _, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(0)), opaque.Text(w.code(1))); err != nil || r.Kind != TooEarly {
-		t.Errorf("forward_only refuses the codes at the login: %q, %v", r, err)
+	if r, err := w.Resync(t.Context(), w.dir.account, opaque.Text(w.code(0)), opaque.Text(w.code(1))); err != nil || r.Reason.Kind != TooEarly {
+		t.Errorf("forward_only refuses the codes at the login: %+v, %v", r, err)
 	}
 }
 

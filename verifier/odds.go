@@ -24,13 +24,13 @@ const usualCodes = 4
 const completing = 5
 
 // OddsOf returns the odds for an account that locks after maxFailures in a row
-// and a code of so many digits. Guesses come from as many sources as it takes,
+// and has so many tokens, with codes of so many digits. Guesses come from as many sources as it takes,
 // so that no delay holds them up. One guess can hold two codes, one at either
 // end, and may be sent again for repeatAge without being counted again, while
 // further steps come to be right; and a guess that has hit a code out of step is
 // remembered, and completed by those that follow. A device that was not seen for long has more
 // steps, up to three times as many.
-func OddsOf(maxFailures, digits int) Odds {
+func OddsOf(maxFailures, digits, tokens int) Odds {
 	const period = 30 * time.Second
 	space := math.Pow10(digits)
 	right := 2 * float64(usualCodes+int(repeatAge/period)) / space
@@ -39,7 +39,7 @@ func OddsOf(maxFailures, digits int) Odds {
 	inARow := func(guesses int) float64 {
 		for i := range guesses {
 			remembered := -math.Expm1(float64(i) * math.Log1p(-far))
-			miss += math.Log1p(-right - 2*completing*remembered/space)
+			miss += math.Log1p(-float64(tokens) * (right + 2*completing*remembered/space))
 		}
 		return miss
 	}

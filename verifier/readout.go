@@ -15,27 +15,57 @@ const ByAdmin = "admin"
 // been on their way.
 const readOut = 3 * time.Minute
 
-// Resync sets the clock of a's device to what two codes show that follow one
-// another, within a day of the server's, and spends them. The Reason's Kind is
-// None if they do, and the Offsets are those of the device then. Failures stay.
-func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.Bytes) (Reason, Offsets, error) {
-	var (
-		now    = v.now()
-		by     = attempt{Verifier: v, account: a}
-		pairs  = inARow(a.Key, first, second, now)
-		reason = Reason{Kind: WrongCode, Cause: "not two in a row of this key, within a day of this server's clock"}
-		offset Offsets
-	)
-	err := v.change(ctx, a.Key.ID(), func(s State, _ Version) (State, error) {
+// Resynced is what two codes that were read out have come to.
+type Resynced struct {
+	Reason Reason  // why nothing was learned; Kind None if it was
+	Offset Offsets // then: of the device, when they arrived
+	Token  string  // then: its label, if the account has several
+}
+
+// Resync sets the clock of one of a's devices to what two codes show that follow
+// one another, within a day of the server's, and spends them. Failures stay.
+func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.Bytes) (Resynced, error) {
+	if a.Delegated {
+		return Resynced{Reason: elsewhere}, nil
+	}
+	r := Resynced{Reason: Reason{Kind: WrongCode, Cause: "not two in a row of this key, within a day of this server's clock"}}
+	by, err := v.attempt(a)
+	if err != nil {
+		return Resynced{}, err
+	}
+	for _, t := range by.tokens {
+		reason, offset, err := by.resync(ctx, t, first, second)
+		if err != nil {
+			return Resynced{}, err
+		}
+		switch {
+		case reason.Kind == None && len(by.tokens) > 1:
+			return Resynced{Offset: offset, Token: t.key.Label}, nil
+		case reason.Kind == None:
+			return Resynced{Offset: offset}, nil
+		case reason.Kind != WrongCode:
+			r.Reason = reason
+		}
+	}
+	return r, nil
+}
+
+// resync is Resync for one token.
+func (a attempt) resync(ctx context.Context, t token, first, second opaque.Bytes) (reason Reason, offset Offsets, err error) {
+	now, key := a.now(), t.key
+	pairs := inARow(key, first, second, now)
+	err = a.change(ctx, t.id, func(s State, _ Version) (State, error) {
+		reason.Kind = WrongCode
+		t.State = s
 		for _, step := range pairs {
-			if why, yes := by.taken(finding{right: []int64{step, step + 1}}, s, now); yes {
+			if why, yes := a.taken(finding{right: []int64{step, step + 1}}, t, now); yes {
 				reason = why
 				continue
 			}
 			reason = Reason{}
-			s = s.spend(a.Key, Spent{step, stamp(now), ByAdmin}).spend(a.Key, Spent{step + 1, stamp(now), ByAdmin})
-			if seen := observation(a.Key, step+1, now, readOut); s.Clock.fits(a.Key, seen, now) {
-				s.Clock = s.Clock.observe(a.Key, seen, now)
+			s = s.spend(key, Spent{step, stamp(now), ByAdmin}).spend(key, Spent{step + 1, stamp(now), ByAdmin})
+			if seen := observation(key, step+1, now, readOut); s.Clock.fits(key, seen, now) {
+				s.Clock = s.Clock.observe(key, seen, now)
 			} else {
 				s = s.set(begin(seen, now))
 			}

@@ -21,7 +21,7 @@ const (
 	WrongPassword      // the code was right and is not spent; Cause says more
 	NoPassword         // nothing was typed but the code, which was right and is not spent
 	TooEarly           // a later step is spent, and forward_only; Until says how long yet
-	Denied             // code and password are right, and the code is not spent; Cause says by what
+	Denied             // code and password were right, and the code is not spent; Cause says which rule it was
 )
 
 var kinds = [...]string{"none", "not enrolled", "unusable", "locked", "code wrong", "no code", "out of step",
@@ -39,12 +39,16 @@ type Reason struct {
 	Offset   time.Duration // OutOfStep: positive if the device is ahead of the server
 	Until    time.Time     // Locked, TooEarly
 	Failures int           // Locked: in a row
-	Digits   int           // NoCode: how many were looked for
+	Digits   int           // NoCode: how many were looked for; 0 for 6 or 8
 	Cause    string        // Unusable, WrongPassword, WrongCode, Denied
 
 	// OutOfStep is the offset of a code that came with a WrongPassword; 0 if
 	// that code was right.
 	OutOfStep time.Duration
+
+	// Delegated is set where the directory checks the codes: a WrongPassword can
+	// be a wrong code there, and it has spent the code of a Denied.
+	Delegated bool
 }
 
 // String returns the reason as a log line has it, with its number.
@@ -59,7 +63,7 @@ func (r Reason) String() string {
 	case WrongCode:
 		return "code wrong" + inBrackets(r.Cause)
 	case NoCode:
-		return fmt.Sprintf("no code of %d digits in what was typed", r.Digits)
+		return r.noCode()
 	case OutOfStep:
 		return "out of step: device is " + Ahead(r.Offset)
 	case Replayed:
@@ -67,11 +71,11 @@ func (r Reason) String() string {
 	case WrongPassword:
 		return r.wrongPassword()
 	case NoPassword:
-		return "no password typed, code right and not spent"
+		return "no password typed" + r.unspent()
 	case TooEarly:
 		return "older than the last code used, refused until " + r.Until.Local().Format(time.DateTime) + " (forward_only)"
 	case Denied:
-		return "not allowed" + inBrackets(r.Cause) + ", code right and not spent"
+		return "not allowed" + inBrackets(r.Cause) + r.unspent()
 	}
 	return r.Kind.String()
 }
@@ -83,11 +87,32 @@ func (r Reason) locked() string {
 	return fmt.Sprintf("locked until %s after %d failures in a row", r.Until.Local().Format(time.TimeOnly), r.Failures)
 }
 
+func (r Reason) noCode() string {
+	switch {
+	case r.Delegated:
+		return "no code yet, which the directory checks together with the password"
+	case r.Digits == 0:
+		return "no code of 6 or 8 digits in what was typed"
+	}
+	return fmt.Sprintf("no code of %d digits in what was typed", r.Digits)
+}
+
+// unspent says what is known of the code that was typed.
+func (r Reason) unspent() string {
+	if r.Delegated {
+		return ""
+	}
+	return ", code right and not spent"
+}
+
 func (r Reason) wrongPassword() string {
+	if r.Delegated {
+		return "refused by the directory" + inBrackets(r.Cause)
+	}
 	if r.OutOfStep != 0 {
 		return "password wrong" + inBrackets(r.Cause) + ", and out of step: device is " + Ahead(r.OutOfStep)
 	}
-	return "password wrong, code right and not spent" + inBrackets(r.Cause)
+	return "password wrong" + r.unspent() + inBrackets(r.Cause)
 }
 
 func (r Reason) replayed() string {

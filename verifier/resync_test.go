@@ -11,7 +11,7 @@ import (
 	"lockstep/internal/opaque"
 )
 
-func (w *world) state() State { return w.mem.states[w.dir.account.Key.ID()] }
+func (w *world) state() State { return w.mem.states[w.dir.account.Keys[0].ID()] }
 
 // A code that is far off lets nobody in alone, costs no bind, and counts.
 func TestFarCodeAlone(t *testing.T) {
@@ -130,7 +130,7 @@ func TestFarCodeThatFitsTwoSteps(t *testing.T) {
 	k, a, b := collision(t)
 	for _, truth := range []int64{a, b} {
 		p := &phone{newWorld(t), 0}
-		p.dir.account.Key = k
+		p.dir.account.Keys[0] = k
 		p.ahead = k.Start(truth).Add(10 * time.Second).Sub(p.now)
 		d := p.must("secret"+p.shows(), Refused, OutOfStep)
 		if f := p.state().Far; !slices.Equal(f.Steps, []int64{a, b}) {
@@ -152,8 +152,7 @@ func TestJudgeTakesTheNearest(t *testing.T) {
 	s := State{Far: Far{At: w.now, Steps: []int64{here - 200, here + 100, here + 500}}}
 	ways := []split{{password: []byte("end")}, {password: []byte("front")}}
 	hits := []hit{{here - 199, 0}, {here + 90, 1}, {here + 101, 1}, {here + 501, 0}}
-	a := attempt{Verifier: w.Verifier, account: w.dir.account}
-	f := a.judge(hits, ways, s, w.now)
+	f, _ := look{token: token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
 	if !slices.Equal(f.right, []int64{here + 100, here + 101}) || string(f.way.password) != "front" {
 		t.Errorf("%+v", f)
 	}

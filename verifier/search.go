@@ -24,37 +24,121 @@ func readings(r Request, digits int) []split {
 
 // finding is what the search for a code came to.
 type finding struct {
+	token  int // whose code it is, if it is any's
 	way    split
 	right  []int64   // steps to spend: one, or the two of a resynchronization; none if the code is not right
 	at     time.Time // when it was looked at: checking the password takes time, too
 	began  time.Time // when the first of the two was typed
 	near   bool      // if not right, it would be, but for forward_only
-	far    []int64   // if not right, the unspent steps that it fits
+	far    [][]int64 // if not right, the unspent steps that it fits, by token; nil if it fits none
 	reason Reason    // if not right
 }
 
-// search finds the way in which what was typed is a right and unspent code, or
-// says why there is none. It changes nothing.
-func (a attempt) search(ways []split, s State, now time.Time) finding {
-	key := a.account.Key
-	if len(ways) == 0 {
-		return finding{reason: Reason{Kind: NoCode, Digits: key.Digits}}
+// rank orders findings of several tokens: what is right under one of them is
+// right, whatever it is under others.
+func (f finding) rank() int {
+	switch {
+	case f.right != nil:
+		return 4
+	case f.reason.Kind == OutOfStep:
+		return 3
+	case f.reason.Kind == Replayed:
+		return 2
+	case f.reason.Kind == TooEarly:
+		return 1
 	}
-	c, typed := newCoder(key), codes(ways)
-	if way, step, ok := c.among(s.Acceptable(key, now), typed); ok {
-		if a.behind(s, step) {
-			return finding{reason: tooEarly(key, s.mark(), step, now), near: true}
+	return 0
+}
+
+// before says whether f counts and not g, of an earlier token.
+func (f finding) before(g finding) bool {
+	nearer := f.reason.Kind == OutOfStep && f.reason.Offset.Abs() < g.reason.Offset.Abs()
+	return f.rank() > g.rank() || f.rank() == g.rank() && nearer
+}
+
+// search finds the way in which what was typed is a right and unspent code of
+// any token, or says why there is none. It changes nothing. read returns the ways
+// to read a code of so many digits in it.
+func (a attempt) search(all []token, read func(digits int) []split, now time.Time) finding {
+	looks := a.looks(all, read)
+	if len(looks) == 0 {
+		return finding{reason: codeless(all)}
+	}
+	for _, find := range []func(look, time.Time) finding{look.current, look.recent} {
+		if f := first(looks, find, now); f.rank() > 0 {
+			return f
 		}
-		return finding{way: ways[way], right: []int64{step}}
 	}
-	recent := make([]int64, len(s.Recent))
-	for i := range s.Recent {
-		recent[i] = s.Recent[i].Step
+	return a.searchFar(looks, len(all), now)
+}
+
+// codeless says that there was no code, and of how many digits those of all are.
+func codeless(all []token) Reason {
+	r := Reason{Kind: NoCode, Digits: all[0].key.Digits}
+	for _, t := range all {
+		if t.key.Digits != r.Digits {
+			r.Digits = 0
+		}
 	}
-	if _, step, ok := c.among(recent, typed); ok {
-		return finding{reason: replayed(s.details(step), now)}
+	return r
+}
+
+// look is the search for a code of one token.
+type look struct {
+	token
+	at      int // its place among the tokens
+	coder   *coder
+	ways    []split
+	typed   []uint32 // the codes of ways
+	forward bool     // only, as SetForwardOnly says
+}
+
+// looks returns one for each token whose codes what was typed can hold.
+func (a attempt) looks(all []token, read func(digits int) []split) []look {
+	var looks []look
+	for i, t := range all {
+		if ways := read(t.key.Digits); len(ways) > 0 {
+			looks = append(looks, look{t, i, newCoder(t.key), ways, codes(ways), a.forwardOnly.Load()})
+		}
 	}
-	return a.searchFar(c, ways, s, now)
+	return looks
+}
+
+// first returns what find comes to, of the first token if it comes to as much
+// with several. It goes through all of them: whose code it was does not show in
+// the time.
+func first(looks []look, find func(look, time.Time) finding, now time.Time) finding {
+	var best finding
+	for _, l := range looks {
+		if f := find(l, now); f.before(best) {
+			best, best.token, best.at = f, l.at, now
+		}
+	}
+	return best
+}
+
+// current looks among the codes that let in.
+func (l look) current(now time.Time) finding {
+	way, step, ok := l.coder.among(l.Acceptable(l.key, now), l.typed)
+	switch {
+	case !ok:
+		return finding{}
+	case l.forward && l.behind(step):
+		return finding{reason: tooEarly(l.key, l.mark(), step, now), near: true}
+	}
+	return finding{way: l.ways[way], right: []int64{step}}
+}
+
+// recent looks among those that were used last.
+func (l look) recent(now time.Time) finding {
+	steps := make([]int64, len(l.Recent))
+	for i := range l.Recent {
+		steps[i] = l.Recent[i].Step
+	}
+	if _, step, ok := l.coder.among(steps, l.typed); ok {
+		return finding{reason: replayed(l.details(step), now)}
+	}
+	return finding{}
 }
 
 // among returns the first of steps that one of codes belongs to, and which. It
@@ -100,49 +184,63 @@ func (c *coder) farHits(k Key, now time.Time, codes []uint32) []hit {
 
 // searchFar says which code it was that is not acceptable, or finds that it
 // completes a resynchronization.
-func (a attempt) searchFar(c *coder, ways []split, s State, now time.Time) finding {
+func (a attempt) searchFar(looks []look, tokens int, now time.Time) finding {
 	if !a.searches.enter() {
 		return finding{reason: Reason{Kind: WrongCode, Cause: "or out of step, too busy to look"}}
 	}
 	defer a.searches.leave()
-	hits := c.farHits(a.account.Key, now, codes(ways))
-	return a.judge(hits, ways, s, now)
-}
-
-func (a attempt) judge(hits []hit, ways []split, s State, now time.Time) finding {
-	key, here := a.account.Key, a.account.Key.Step(now)
-	f := finding{reason: Reason{Kind: WrongCode}}
-	nearest := int64(-1)
-	for _, h := range hits {
-		distance := max(h.step-here, here-h.step)
-		nearer := nearest < 0 || distance < nearest
-		switch first, completes := s.Far.completed(key, h.step, now); {
-		case s.spent(h.step):
-			if f.reason.Kind == WrongCode {
-				f.reason = replayed(s.details(h.step), now)
-			}
-			continue
-		case a.behind(s, h.step):
-			if f.far == nil && f.right == nil {
-				f.reason = tooEarly(key, s.mark(), h.step, now)
-			}
-			continue
-		case completes && (f.right == nil || nearer):
-			f.right, f.began, f.way, nearest = []int64{first, h.step}, s.Far.At, ways[h.way], distance
-		case f.right == nil && nearer:
-			f.way, nearest = ways[h.way], distance
-			f.reason = Reason{Kind: OutOfStep, Offset: time.Duration(h.step-here) * key.Period}
-		}
-		f.far = append(f.far, h.step)
+	// One code can fit steps of several tokens by chance. Each remembers its own,
+	// or the one whose code it is would have to wait for the next but one.
+	far := make([][]int64, tokens)
+	f := first(looks, func(l look, now time.Time) finding {
+		f, steps := l.judge(l.coder.farHits(l.key, now, l.typed), now)
+		far[l.at] = steps
+		return f
+	}, now)
+	if f.rank() == 0 {
+		return finding{reason: Reason{Kind: WrongCode}}
 	}
-	if f.far = slices.Compact(f.far); f.right != nil {
-		f.reason = Reason{}
+	if slices.ContainsFunc(far, func(steps []int64) bool { return steps != nil }) {
+		f.far = far
 	}
 	return f
 }
 
-// behind says whether step is refused for the sake of the order of steps alone.
-func (a attempt) behind(s State, step int64) bool { return a.forwardOnly.Load() && step <= s.mark() }
+// judge says what hits come to, and which of them are not spent.
+func (l look) judge(hits []hit, now time.Time) (f finding, far []int64) {
+	f.reason.Kind = WrongCode
+	here, nearest := l.key.Step(now), int64(-1)
+	for _, h := range hits {
+		distance := max(h.step-here, here-h.step)
+		nearer := nearest < 0 || distance < nearest
+		switch first, completes := l.Far.completed(l.key, h.step, now); {
+		case l.spent(h.step):
+			if f.reason.Kind == WrongCode {
+				f.reason = replayed(l.details(h.step), now)
+			}
+			continue
+		case l.forward && l.behind(h.step):
+			if far == nil && f.right == nil {
+				f.reason = tooEarly(l.key, l.mark(), h.step, now)
+			}
+			continue
+		case completes && (f.right == nil || nearer):
+			f.right, f.began, f.way, nearest = []int64{first, h.step}, l.Far.At, l.ways[h.way], distance
+		case f.right == nil && nearer:
+			f.way, nearest = l.ways[h.way], distance
+			f.reason = Reason{Kind: OutOfStep, Offset: time.Duration(h.step-here) * l.key.Period}
+		}
+		far = append(far, h.step)
+	}
+	if f.right != nil {
+		f.reason = Reason{}
+	}
+	return f, slices.Compact(far)
+}
+
+// behind says whether step is refused for the sake of the order of steps alone,
+// where that counts.
+func (s State) behind(step int64) bool { return step <= s.mark() }
 
 // tooEarly says until when a device that shows the code of step now, or was in
 // it, will be refused: until it has passed mark.

@@ -22,16 +22,18 @@ type office struct {
 }
 
 func (o *office) key(i int) Key {
-	return Key{opaque.Text(fmt.Sprintf("key of number %08d", i)), SHA1, 6, 30 * time.Second}
+	return Key{Bytes: opaque.Text(fmt.Sprintf("key of number %08d", i)), Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}
 }
 
 func (o *office) Account(name string) (Account, error) {
 	var i int
 	_, err := fmt.Sscan(name, &i)
-	return Account{ID: name, Name: name, Key: o.key(i)}, err
+	return Account{ID: name, Name: name, Keys: []Key{o.key(i)}}, err
 }
 
-func (o *office) CheckPassword(context.Context, Account, opaque.Bytes) error { return nil }
+func (o *office) CheckPassword(context.Context, Account, opaque.Bytes) (PasswordInfo, error) {
+	return PasswordInfo{}, nil
+}
 
 func newOffice(t *testing.T, people int) *office {
 	o := &office{t: t, true: start, rng: rand.New(rand.NewPCG(1, 2))}

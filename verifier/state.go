@@ -7,7 +7,9 @@ import (
 )
 
 // State is what is kept of one key between logins: the steps spent, the clock
-// of the device, and the failures of whoever has it. All of it changes in one
+// of the device, and the failures of whoever has it. (Of a Delegated account it is
+// kept by the account's ID, and has nothing but Recent, with a hash in place of each
+// step, and the failures.) All of it changes in one
 // compare-and-swap, so that a step is never spent without the failures being
 // reset, or the other way round. The zero State is that of a key that has never
 // been seen.
@@ -15,7 +17,7 @@ import (
 // It is kept by the key and not by the entry in the directory, because a code
 // belongs to its key: a rename, an entry made anew, or a second account with
 // the same key must not make a spent code good again. A new key starts with no
-// failures.
+// failures, but those of the other keys of its account hold it up as well.
 type State struct {
 	Floor  int64   // this step and all before it count as spent; 0 for none
 	Spent  []int64 // above Floor, ascending, no step twice
@@ -64,8 +66,8 @@ type Version uint64
 // since it was loaded. Nothing was written then.
 var ErrConflict = errors.New("state has changed meanwhile")
 
-// Store keeps the State of each key, by [Key.ID]. All methods may be called at
-// once.
+// Store keeps the State of each key, by [Key.ID], and of each Delegated account.
+// All methods may be called at once.
 type Store interface {
 	// Load returns the State of id, or the zero State and Version 0 where
 	// there is none.

@@ -18,7 +18,7 @@ type phone struct {
 // shows returns the code that the phone shows now.
 func (p *phone) shows() string {
 	p.t.Helper()
-	k := p.dir.account.Key
+	k := p.dir.account.Keys[0]
 	c, err := k.Code(k.Step(p.now.Add(p.ahead)))
 	if err != nil {
 		p.t.Fatal(err)
@@ -28,7 +28,7 @@ func (p *phone) shows() string {
 
 // next waits for the next code, and reads and types it.
 func (p *phone) next() (Decision, error) {
-	k := p.dir.account.Key
+	k := p.dir.account.Keys[0]
 	on := p.now.Add(p.ahead)
 	p.now = p.now.Add(k.Start(k.Step(on) + 1).Sub(on))
 	c := p.shows()
@@ -60,7 +60,7 @@ func TestNobodyIsStuckAfterTheClockIsPutRight(t *testing.T) {
 				for _, learns := range []bool{true, false} {
 					t.Run(fmt.Sprint(period, ahead, learns), func(t *testing.T) {
 						p := &phone{newWorld(t), ahead}
-						p.dir.account.Key.Period = period
+						p.dir.account.Keys[0].Period = period
 						p.SetTrusted(func() bool { return learns })
 						if n := p.getsIn(); n < 1 || n > 2 {
 							t.Errorf("%d codes for the first login, want 1 or 2", n)
@@ -149,10 +149,10 @@ func TestForwardOnlySaysUntilWhen(t *testing.T) {
 	if n := p.getsIn(); n != 2 {
 		t.Fatalf("%d codes", n)
 	}
-	last := p.dir.account.Key.Step(p.now.Add(p.ahead))
+	last := p.dir.account.Keys[0].Step(p.now.Add(p.ahead))
 	p.ahead = 0
 	d, err := p.next()
-	want := "older than the last code used, refused until " + p.dir.account.Key.Start(last+1).Local().Format(time.DateTime) + " (forward_only)"
+	want := "older than the last code used, refused until " + p.dir.account.Keys[0].Start(last+1).Local().Format(time.DateTime) + " (forward_only)"
 	if err != nil || d.Outcome != Refused || d.Reason.String() != want {
 		t.Fatalf("%+v, %v; want %q", d, err, want)
 	}

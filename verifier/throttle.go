@@ -73,6 +73,15 @@ func (s State) failed(f SourceFailures) State {
 	return s
 }
 
+// forgiven returns s without its failures in a row and those of source, and
+// whether there were any.
+func (s State) forgiven(source string) (State, bool) {
+	some := s.Failures > 0 || s.source(source).Count > 0
+	s.Failures = 0
+	s.forgive(source)
+	return s, some
+}
+
 // forgive drops source from s, and leaves the others: a login from home must
 // not speed up somebody who is guessing elsewhere.
 func (s *State) forgive(source string) {

@@ -89,7 +89,7 @@ func TestHardLimit(t *testing.T) {
 		t.Errorf("Unlock = %d, %v", n, err)
 	}
 	w.must("secret"+w.code(0), Accepted, None)
-	if st, err := w.Standing(t.Context(), w.dir.account); err != nil || st.Locked || st.Recent[0].By != "vpn" || !st.Recent[0].At.Equal(w.now) {
+	if st, err := w.Standing(t.Context(), w.dir.account); err != nil || st.Locked || st.Tokens[0].Recent[0].By != "vpn" || !st.Tokens[0].Recent[0].At.Equal(w.now) {
 		t.Errorf("Standing = %+v, %v", st, err)
 	}
 }

@@ -10,11 +10,16 @@
 //   - A code is accepted at most once, on all servers that share one Store
 //     (RFC 6238, section 5.2). The step is on disk as spent before the answer
 //     is Accepted.
-//   - The order is always: throttle, code, password, claim. A wrong code never
-//     reaches the directory, so strangers can neither lock directory accounts
-//     nor try passwords; a wrong password does not spend the code. A code that is
+//   - The order is always: throttle, code, password, what [Request].Authorize
+//     says, claim. A wrong code never reaches the directory, so strangers can
+//     neither lock directory accounts nor try passwords; a wrong password, or a
+//     person who is not allowed, does not spend the code. A code that is
 //     out of step, as one guess in 170 is, does reach it where the client may be
-//     challenged, but only among the first few failures of an account.
+//     challenged, but only among the first few failures of an account. So does
+//     all that looks like a password and a code of an [Account] that is Delegated,
+//     whose codes the directory checks: nothing but the throttle is before it.
+//   - A [Request] leads to one bind at most, whatever was typed and however many
+//     tokens there are.
 //   - Every decision is yes, no with a reason, or an error. An error means that
 //     nobody could tell. It is never Accepted and never counted.
 //   - A right code is not stranded by a clock, the device's or the server's,
@@ -26,6 +31,21 @@
 //   - Whether a name is enrolled cannot be told from the outcome: unknown names
 //     go the same way with a key that nobody has. Their failures are remembered
 //     for ten minutes at least, and those of 10,000 names at a time.
+//
+// # Tokens
+//
+// Somebody may have several tokens, each with a key of its own; a code of any of
+// them is right. Each has its own clock, spent steps and half of a
+// resynchronization, kept by its key. A code that is spent under one key and right
+// under another is right. Failures are those of the person: they are counted on
+// every token, any of them can hold up a login, and a login with one token forgets
+// them on all. Where a crash comes between, what is left on the others is forgotten
+// at the next login.
+//
+// A Delegated account has no key here. The directory gets password and code in one
+// bind, and a code that it has accepted is refused here for ten minutes, whatever
+// the directory would say. The store keeps 16 bits of such a code, and nothing of
+// the password.
 //
 // # Clocks
 //
@@ -89,42 +109,6 @@ import (
 	"lockstep/internal/opaque"
 )
 
-// Account is one enrolled person.
-type Account struct {
-	ID   string // for the Directory, which has given it
-	Name string // canonical login name
-	Key  Key
-}
-
-// Directory knows the accounts. Its methods may be called at once.
-type Directory interface {
-	// Account returns the account of a login name, as typed and hostile. It
-	// asks no network. The error is an [AccountError] where there is none to
-	// be had, with the canonical name in the Account's Name if there is such a
-	// thing; any other error means that nobody can tell.
-	Account(name string) (Account, error)
-
-	// CheckPassword returns nil if password is a's, and a [PasswordError] if
-	// it is refused; any other error means that nobody can tell.
-	CheckPassword(ctx context.Context, a Account, password opaque.Bytes) error
-}
-
-// AccountError says that nobody can log in by that name. Kind is NotEnrolled or
-// Unusable, and Cause holds nothing secret.
-type AccountError struct {
-	Kind  Kind
-	Cause string
-}
-
-func (e *AccountError) Error() string { return Reason{Kind: e.Kind, Cause: e.Cause}.String() }
-
-// PasswordError says that the directory refused the password. Cause is empty
-// for an ordinary wrong one, else such as "expired"; it is never shown to the
-// one who asked.
-type PasswordError struct{ Cause string }
-
-func (e *PasswordError) Error() string { return "password refused" + inBrackets(e.Cause) }
-
 // Policy is what the client that asks for a login may do.
 type Policy struct {
 	CodeOnly  bool // the password is checked elsewhere; what is typed is the code
@@ -148,17 +132,13 @@ type Request struct {
 
 	Policy Policy
 
-	// Authorize, unless nil, is asked when code and password are right, before the
-	// code is spent. Nil lets in; a [*DeniedError] is a no; any other error means
-	// that nobody can tell.
+	// Authorize, unless nil, is asked when code and password are right, before
+	// the code is spent. Nil lets in; a [DeniedError] is a no, which is no failure
+	// and spends nothing; any other error means that nobody can tell. Of a
+	// Delegated account only the directory knows whether both are right, and it
+	// has spent the code by then.
 	Authorize func(ctx context.Context, a Account) error
 }
-
-// DeniedError says that somebody may not log in here, although code and password
-// are right. Cause is for the log, such as "rule admins".
-type DeniedError struct{ Cause string }
-
-func (e *DeniedError) Error() string { return "not allowed" + inBrackets(e.Cause) }
 
 // Outcome is what to do with a request that could be decided. The zero Outcome
 // is Refused.
@@ -181,6 +161,10 @@ type Decision struct {
 	// that too much was tried at its name.
 	NotEnrolled bool
 
+	// Token is the label of the token that the code belongs to, of an account
+	// that has several; empty otherwise, and where it is no token's.
+	Token string
+
 	// Of Challenged. Late is set where something like a code was looked at, which
 	// can take long: the challenge should leave when a refusal would, or the time
 	// shows whose code it was. NextCode is set where the code was right but out of step,
@@ -195,6 +179,7 @@ type Decision struct {
 	// Of Accepted.
 	Offset         time.Duration // how far the device's clock is ahead of the server's, about
 	Resynchronized bool          // by two codes
+	Password       PasswordInfo  // what the directory says of it; zero where it was not asked
 }
 
 // Verifier decides. [New] makes one. It is safe for concurrent use.
@@ -232,14 +217,14 @@ func New(d Directory, s Store, now func() time.Time) *Verifier {
 // caller must not accept, and should not say no either. A RADIUS server stays
 // silent then, so that the appliance turns to its next server.
 //
-// A login asks Directory.CheckPassword once if the code is right, and never if
-// it is not.
+// It asks Directory.CheckPassword once at most, and never if the code is wrong, but
+// of a Delegated account.
 func (v *Verifier) Verify(ctx context.Context, r Request) (Decision, error) {
 	a, refusal, err := v.account(r.User)
 	if err != nil {
 		return Decision{}, fmt.Errorf("look up account: %w", err)
 	}
-	release, err := v.locks.acquire(ctx, a.id)
+	release, err := v.locks.acquire(ctx, a.lock)
 	if err != nil {
 		return Decision{}, fmt.Errorf("wait for other logins of the same account: %w", err)
 	}

@@ -24,6 +24,7 @@ type directory struct {
 	account   Account
 	password  string
 	cause     string
+	info      PasswordInfo
 	err       error
 	lookupErr error
 	asked     []string // passwords, in order
@@ -39,17 +40,17 @@ func (d *directory) Account(name string) (Account, error) {
 	return d.account, nil
 }
 
-func (d *directory) CheckPassword(_ context.Context, a Account, password opaque.Bytes) error {
+func (d *directory) CheckPassword(_ context.Context, a Account, password opaque.Bytes) (PasswordInfo, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, string(password.Reveal()))
 	if d.err != nil {
-		return d.err
+		return PasswordInfo{}, d.err
 	}
 	if string(password.Reveal()) != d.password {
-		return &PasswordError{Cause: d.cause}
+		return PasswordInfo{}, &PasswordError{Cause: d.cause}
 	}
-	return nil
+	return d.info, nil
 }
 
 // memory is a fake Store with versions.
@@ -95,7 +96,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, now: start}
-	w.dir = &directory{account: Account{ID: "id-1", Name: "alice", Key: testKey}, password: "secret"}
+	w.dir = &directory{account: Account{ID: "id-1", Name: "alice", Keys: []Key{testKey}}, password: "secret"}
 	w.mem = &memory{states: map[string]State{}, versions: map[string]Version{}}
 	w.Verifier = New(w.dir, w.mem, func() time.Time { return w.now })
 	return w
@@ -104,7 +105,7 @@ func newWorld(t *testing.T) *world {
 // code returns the code of the device's step so many steps from the server's.
 func (w *world) code(offset int64) string {
 	w.t.Helper()
-	k := w.dir.account.Key
+	k := w.dir.account.Keys[0]
 	c, err := k.Code(k.Step(w.now) + offset)
 	if err != nil {
 		w.t.Fatal(err)
@@ -130,7 +131,7 @@ func TestEveryParameter(t *testing.T) {
 		for _, digits := range []int{6, 8} {
 			for _, period := range []time.Duration{30 * time.Second, 60 * time.Second} {
 				w := newWorld(t)
-				w.dir.account.Key = Key{testKey.Bytes, algorithm, digits, period}
+				w.dir.account.Keys[0] = Key{Bytes: testKey.Bytes, Algorithm: algorithm, Digits: digits, Period: period}
 				w.must("secret"+w.code(-4), Refused, OutOfStep)
 				w.must("secret"+w.code(0), Accepted, None)
 				w.must("secret"+w.code(1), Accepted, None)
@@ -419,14 +420,14 @@ func TestDecoyIsNeverAccepted(t *testing.T) {
 
 func TestUnusableEnrolmentIsRefused(t *testing.T) {
 	for _, k := range []Key{
-		{opaque.Text("short"), SHA1, 6, 30 * time.Second},
-		{testKey.Bytes, "MD5", 6, 30 * time.Second},
-		{testKey.Bytes, SHA1, 7, 30 * time.Second},
-		{testKey.Bytes, SHA1, 6, 0},
-		{testKey.Bytes, SHA1, 6, time.Hour},
+		{opaque.Text("short"), SHA1, 6, 30 * time.Second, ""},
+		{testKey.Bytes, "MD5", 6, 30 * time.Second, ""},
+		{testKey.Bytes, SHA1, 7, 30 * time.Second, ""},
+		{testKey.Bytes, SHA1, 6, 0, ""},
+		{testKey.Bytes, SHA1, 6, time.Hour, ""},
 	} {
 		w := newWorld(t)
-		w.dir.account.Key = k
+		w.dir.account.Keys[0] = k
 		d := w.must("secret123456", Refused, Unusable)
 		if d.Reason.Cause == "" {
 			t.Errorf("%v: no cause", k)
@@ -442,7 +443,7 @@ func TestSpentForEveryEntryWithTheKey(t *testing.T) {
 	w.must("secret"+code, Accepted, None)
 	for _, edit := range []func(*Account){
 		func(a *Account) { a.ID = "entry made anew" },
-		func(a *Account) { a.Key.Digits = 6; a.Key.Bytes = opaque.Text(string(testKey.Bytes.Reveal())) },
+		func(a *Account) { a.Keys[0].Digits = 6; a.Keys[0].Bytes = opaque.Text(string(testKey.Bytes.Reveal())) },
 	} {
 		edit(&w.dir.account)
 		w.must("secret"+code, Refused, Replayed)

@@ -26,7 +26,7 @@ import (
 )
 
 // desk is a server that answers the admin socket as the test wants, and a
-// configuration that leads to it. alice and broken are enrolled there.
+// configuration that leads to it. alice, broken and ipa are enrolled there.
 type desk struct {
 	t   *testing.T
 	dir string
@@ -117,6 +117,9 @@ func (d *desk) Show(_ context.Context, name string) (admin.User, error) {
 	case "broken":
 		return admin.User{Name: name, Problem: "account unusable: the key is not base32"}, nil
 	}
+	if name == "ipa" {
+		return admin.User{Name: name, Delegated: true}, nil
+	}
 	return admin.User{}, fmt.Errorf("%q: %w", name, admin.ErrNoUser)
 }
 
@@ -161,6 +164,7 @@ const (
 	notEnrolledText = "lockstep: error: \"nobody\": not enrolled\nlockstep: hint: \"lockstep user list\" shows who is enrolled; the directory is read again within seconds\n"
 	unusableText    = "lockstep: error: broken: account unusable: the key is not base32\nlockstep: hint: put the entry right in the directory, or enrol anew: lockstep user enroll -replace broken\n"
 	nobodyText      = "lockstep: error: ask the server at …/admin.sock: nobody answers; is \"lockstep serve\" running with this configuration?\n"
+	elsewhereText   = "lockstep: error: ipa: the directory checks the codes, and nothing is known of them here\nlockstep: hint: nothing is wrong here; look at the token in the directory\n"
 	argvHint        = "lockstep: hint: leave codes out of the command line, where others can see them: they are asked for\n"
 )
 
@@ -184,6 +188,7 @@ func TestExplain(t *testing.T) {
 
 	explain("unknown user, not asked for a code", "", []string{"nobody"}, outcome{err: notEnrolledText, status: 1})
 	explain("unusable enrolment, not asked for a code", "", []string{"broken"}, outcome{err: unusableText, status: 1})
+	explain("codes that the directory checks, not asked for one", "", []string{"ipa"}, outcome{err: elsewhereText, status: 1})
 	explain("no code", "", alice, outcome{err: "lockstep: error: \"Code:\" is not answered: unexpected EOF of standard input\n", status: 3})
 	explain("no user", "", nil, outcome{err: "lockstep: error: user explain: want the name of a user\n", status: 2})
 	explain("a code in argv", "", []string{"alice", "493817"}, outcome{
@@ -212,12 +217,15 @@ func TestResync(t *testing.T) {
 	resync("done, without the last newline", "111111\r\n222222", alice, outcome{out: "alice: resynchronized, device is about 12 s slow\n", asked: asked})
 	d.resynced = admin.Resync{Done: true, Offset: 12, OffsetError: 30}
 	resync("a clock that is right", both, alice, outcome{out: "alice: resynchronized, device is right to within 42 s\n", asked: asked})
+	d.resynced = admin.Resync{Done: true, Offset: 450, OffsetError: 20, Token: "blue"}
+	resync("one of several tokens", both, alice, outcome{out: "alice: resynchronized, token blue is about 7 min 30 s ahead\n", asked: asked})
 	d.resynced = admin.Resync{Offset: 450, Reason: "the codes do not follow one another"}
 	resync("refused", both, alice, outcome{
 		err: "lockstep: error: alice: not resynchronized: the codes do not follow one another\nlockstep: hint: \"lockstep user explain\" says what one code is\n", status: 1, asked: asked})
 
 	resync("unknown user, not asked for codes", "", []string{"nobody"}, outcome{err: notEnrolledText, status: 1})
 	resync("unusable enrolment, not asked for codes", "", []string{"broken"}, outcome{err: unusableText, status: 1})
+	resync("codes that the directory checks, not asked for any", "", []string{"ipa"}, outcome{err: elsewhereText, status: 1})
 	resync("one code only", "111111\n", alice, outcome{err: "lockstep: error: \"Next code:\" is not answered: unexpected EOF of standard input\n", status: 3})
 	resync("no user", "", nil, outcome{err: "lockstep: error: user resync: want the name of a user\n", status: 2})
 	resync("codes in argv", "", []string{"alice", "493817", "493818"}, outcome{

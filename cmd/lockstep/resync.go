@@ -53,7 +53,11 @@ func (a *app) resyncWith(c *admin.Client, name string) error {
 		return &failure{status: statusNo, err: fmt.Errorf("%s: not resynchronized: %s", name, r.Reason),
 			hint: "\"lockstep user explain\" says what one code is"}
 	}
-	return a.printLines(fmt.Sprintf("%s: resynchronized, device is %s", name, clockInWords(&admin.Clock{Offset: r.Offset, OffsetError: r.OffsetError, DriftError: 1})))
+	device := "device"
+	if r.Token != "" {
+		device = "token " + r.Token
+	}
+	return a.printLines(fmt.Sprintf("%s: resynchronized, %s is %s", name, device, clockInWords(&admin.Clock{Offset: r.Offset, OffsetError: r.OffsetError, DriftError: 1})))
 }
 
 // typed reports whether answers come from a person.

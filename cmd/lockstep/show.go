@@ -32,7 +32,7 @@ func (a *app) show(args []string) error {
 
 func printRows(w *tabwriter.Writer, all [][2]string) error {
 	for _, row := range all {
-		fmt.Fprintf(w, "%s\t%s\n", row[0], printable(row[1]))
+		fmt.Fprintf(w, "%s\t%s\n", printable(row[0]), printable(row[1]))
 	}
 	return w.Flush()
 }
@@ -44,14 +44,19 @@ func rows(u admin.User) [][2]string {
 		all = append(all, [2]string{"problem", u.Problem})
 		return append(all, named("what to do", whatToDo(u))...)
 	}
-	all = append(all,
-		[2]string{"entry", u.DN},
-		[2]string{"codes", fmt.Sprintf("%s, %d digits, each for %d s", u.Algorithm, u.Digits, u.Period)},
-		[2]string{"state", standing(u)},
-		[2]string{"failures", fmt.Sprintf("%d in a row", u.Failures)},
-	)
+	all = append(all, [2]string{"entry", u.DN}, [2]string{"codes", codes(u)}, [2]string{"state", standing(u)},
+		[2]string{"failures", fmt.Sprintf("%d in a row", u.Failures)})
 	all = append(all, named("waiting", waiting(u.Waiting))...)
-	all = append(all, named("clock", clock(u))...)
+	for _, t := range u.Tokens {
+		all = append(all, named("token "+t.Label, append([]string{parameters(t)}, clock(t, "")...))...)
+	}
+	switch {
+	case u.Delegated:
+	case len(u.Tokens) > 0 && u.Unlearned != "":
+		all = append(all, [2]string{"clocks", unlearned(u.Unlearned)})
+	case len(u.Tokens) == 0:
+		all = append(all, named("clock", clock(only(u), u.Unlearned))...)
+	}
 	all = append(all, named("last logins", lastLogins(u))...)
 	return append(all, named("what to do", whatToDo(u))...)
 }
@@ -74,19 +79,53 @@ func waiting(all []admin.Wait) []string {
 	return lines
 }
 
-func clock(u admin.User) []string {
-	lines := []string{clockInWords(u.Clock)}
-	if u.Clock != nil && !u.Clock.Observed.IsZero() {
-		lines = append(lines, "last seen "+local(u.Clock.Observed))
+// codes says what the user's codes are like.
+func codes(u admin.User) string {
+	switch {
+	case u.Delegated:
+		return "checked by the directory, together with the password"
+	case len(u.Tokens) > 0:
+		return fmt.Sprintf("of any of %d tokens", len(u.Tokens))
 	}
-	if u.Unlearned != "" {
-		lines = append(lines, "nothing is learned now: "+u.Unlearned+"; see lockstep doctor")
+	return parameters(only(u))
+}
+
+// only returns the token of a user who has one.
+func only(u admin.User) admin.Token {
+	return admin.Token{Algorithm: u.Algorithm, Digits: u.Digits, Period: u.Period, Clock: u.Clock, OutOfStep: u.OutOfStep, RefusedUntil: u.RefusedUntil}
+}
+
+// tokens returns all that the user has.
+func tokens(u admin.User) []admin.Token {
+	if len(u.Tokens) > 0 {
+		return u.Tokens
 	}
-	if u.OutOfStep != nil {
-		lines = append(lines, fmt.Sprintf("%s a code came that is %s; the next one makes it known", local(u.OutOfStep.At), offsetsInWords(u.OutOfStep.Offsets)))
+	return []admin.Token{only(u)}
+}
+
+func parameters(t admin.Token) string {
+	return fmt.Sprintf("%s, %d digits, each for %d s", t.Algorithm, t.Digits, t.Period)
+}
+
+// clock says what is known of t's, and if nothing is learned, why.
+func clock(t admin.Token, why string) []string {
+	lines := []string{clockInWords(t.Clock)}
+	if t.Label != "" {
+		lines[0] = "clock: " + lines[0]
+	}
+	if t.Clock != nil && !t.Clock.Observed.IsZero() {
+		lines = append(lines, "last seen "+local(t.Clock.Observed))
+	}
+	if why != "" {
+		lines = append(lines, unlearned(why))
+	}
+	if t.OutOfStep != nil {
+		lines = append(lines, fmt.Sprintf("%s a code came that is %s; the next one makes it known", local(t.OutOfStep.At), offsetsInWords(t.OutOfStep.Offsets)))
 	}
 	return lines
 }
+
+func unlearned(why string) string { return "nothing is learned now: " + why + "; see lockstep doctor" }
 
 func lastLogins(u admin.User) []string {
 	if len(u.Logins) == 0 {
@@ -94,7 +133,11 @@ func lastLogins(u admin.User) []string {
 	}
 	var lines []string
 	for _, l := range u.Logins[:min(len(u.Logins), maxLogins)] {
-		lines = append(lines, fmt.Sprintf("%s, by %s", local(l.At), l.Client))
+		line := fmt.Sprintf("%s, by %s", local(l.At), l.Client)
+		if l.Token != "" {
+			line += ", with token " + l.Token
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -111,14 +154,30 @@ func whatToDo(u admin.User) []string {
 	} else if until := longestWait(u); !until.IsZero() {
 		lines = append(lines, fmt.Sprintf("wait until %s, or: lockstep user unlock %s", local(until), name))
 	}
-	if u.RefusedUntil != nil {
-		lines = append(lines, "a later code was used, so a right device is refused until "+local(*u.RefusedUntil)+"; verifier.forward_only = false would let it in")
+	for _, t := range tokens(u) {
+		lines = append(lines, whatToDoWith(t, name)...)
 	}
-	if u.OutOfStep != nil {
-		lines = append(lines, "have them log in again with the next code, or: lockstep user resync "+name)
-	}
-	if len(lines) == 0 {
+	switch {
+	case len(lines) > 0:
+	case u.Delegated:
+		lines = append(lines, "nothing is wrong here; look at the token in the directory")
+	default:
 		lines = append(lines, "nothing is wrong here; have them read out a code: lockstep user explain "+name)
+	}
+	return lines
+}
+
+func whatToDoWith(t admin.Token, name string) []string {
+	var lines []string
+	of := ""
+	if t.Label != "" {
+		of = "token " + t.Label + ": "
+	}
+	if t.RefusedUntil != nil {
+		lines = append(lines, of+"a later code was used, so a right device is refused until "+local(*t.RefusedUntil)+"; verifier.forward_only = false would let it in")
+	}
+	if t.OutOfStep != nil {
+		lines = append(lines, of+"have them log in again with the next code, or: lockstep user resync "+name)
 	}
 	return lines
 }

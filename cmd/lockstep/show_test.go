@@ -29,6 +29,10 @@ func TestWhatToDo(t *testing.T) {
 		{"the longest wait counts", admin.User{LockedUntil: &noon, Waiting: []admin.Wait{{Until: later}, {Until: noon}}}, []string{"wait until " + local(later) + ", or: lockstep user unlock alice"}},
 		{"out of step", admin.User{OutOfStep: outOfStep}, []string{again}},
 		{"out of step and waiting", admin.User{OutOfStep: outOfStep, LockedUntil: &noon}, []string{"wait until " + local(noon) + ", or: lockstep user unlock alice", again}},
+		{"two tokens, one out of step", admin.User{Tokens: []admin.Token{{Label: "1"}, {Label: "blue", OutOfStep: outOfStep}}}, []string{"token blue: " + again}},
+		{"two tokens, nothing wrong", admin.User{Tokens: []admin.Token{{Label: "1"}, {Label: "2"}}}, []string{"nothing is wrong here; have them read out a code: lockstep user explain alice"}},
+		{"checked by the directory", admin.User{Delegated: true}, []string{"nothing is wrong here; look at the token in the directory"}},
+		{"checked by the directory, locked", admin.User{Delegated: true, LockedUntil: &noon}, []string{"wait until " + local(noon) + ", or: lockstep user unlock alice"}},
 		{"unusable", admin.User{Problem: "no key", Locked: true}, []string{"put the entry right in the directory, or enrol anew: lockstep user enroll -replace alice"}},
 	} {
 		tt.user.Name = "alice"
@@ -83,6 +87,37 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Of several tokens each has its rows, and a label cannot draw on the terminal.
+func TestRowsOfSeveralTokens(t *testing.T) {
+	at := local(noon)
+	u := admin.User{
+		Name: "alice", DN: "uid=alice", Algorithm: "SHA1", Digits: 6, Period: 30, Unlearned: "the clock jumped", LastLogin: &noon, LastClient: "vpn",
+		Logins: []admin.Login{{At: noon, Client: "vpn", Token: "blue"}},
+		Tokens: []admin.Token{
+			{Label: "blue", Algorithm: "SHA1", Digits: 6, Period: 30, Clock: &admin.Clock{Offset: -12, OffsetError: 5, DriftError: 1, Observed: noon}},
+			{Label: "\x1b[2J", Algorithm: "SHA256", Digits: 8, Period: 60, OutOfStep: &admin.OutOfStep{At: noon, Offsets: []float64{450}}},
+		},
+	}
+	want := []string{
+		"user         alice", "entry        uid=alice", "codes        of any of 2 tokens", "state        active", "failures     0 in a row",
+		"token blue   SHA1, 6 digits, each for 30 s", "             clock: about 12 s slow", "             last seen " + at,
+		"token \ufffd[2J   SHA256, 8 digits, each for 60 s", "             clock: not known yet",
+		"             " + at + " a code came that is about 7 min 30 s ahead; the next one makes it known",
+		"clocks       nothing is learned now: the clock jumped; see lockstep doctor",
+		"last logins  " + at + ", by vpn, with token blue",
+		"what to do   token \ufffd[2J: have them log in again with the next code, or: lockstep user resync alice", "",
+	}
+	if got := strings.Split(table(t, u), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	u = admin.User{Name: "bob", DN: "uid=bob", Delegated: true}
+	want = []string{"user         bob", "entry        uid=bob", "codes        checked by the directory, together with the password", "state        active",
+		"failures     0 in a row", "last logins  never", "what to do   nothing is wrong here; look at the token in the directory", ""}
+	if got := strings.Split(table(t, u), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func table(t *testing.T, u admin.User) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -100,6 +135,11 @@ func TestUserAsJSON(t *testing.T) {
 	text, err := json.Marshal(u)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, never := range []string{"token", "delegated"} {
+		if strings.Contains(string(text), never) {
+			t.Errorf("%s has %s, of a user with one token", text, never)
+		}
 	}
 	for _, want := range []string{
 		`"clock":{"offset_seconds":0,"offset_error_seconds":0,"drift_seconds_per_day":0,"drift_error_seconds_per_day":0,"observed":"2026-03-01T12:00:00Z"}`,

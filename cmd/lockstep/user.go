@@ -126,6 +126,9 @@ func usable(c *admin.Client, name string) error {
 	if u.Problem != "" {
 		return &failure{status: statusNo, err: fmt.Errorf("%s: %s", u.Name, u.Problem), hint: whatToDo(u)[0]}
 	}
+	if u.Delegated {
+		return &failure{status: statusNo, err: fmt.Errorf("%s: the directory checks the codes, and nothing is known of them here", u.Name), hint: whatToDo(u)[0]}
+	}
 	return nil
 }
 

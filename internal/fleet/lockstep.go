@@ -51,11 +51,13 @@ type directory struct{ key verifier.Key }
 
 // Account implements [verifier.Directory].
 func (d directory) Account(name string) (verifier.Account, error) {
-	return verifier.Account{ID: name, Name: name, Key: d.key}, nil
+	return verifier.Account{ID: name, Name: name, Keys: []verifier.Key{d.key}}, nil
 }
 
 // CheckPassword implements [verifier.Directory]. All passwords are right.
-func (d directory) CheckPassword(context.Context, verifier.Account, opaque.Bytes) error { return nil }
+func (d directory) CheckPassword(context.Context, verifier.Account, opaque.Bytes) (verifier.PasswordInfo, error) {
+	return verifier.PasswordInfo{}, nil
+}
 
 // memory is a store of one State, for one goroutine.
 type memory struct {

@@ -85,44 +85,60 @@ func (d *directory) Account(name string) (verifier.Account, error) {
 	case err == nil:
 		return account(a), nil
 	case errors.Is(err, ldapsync.ErrNoAccount), errors.As(err, &badName):
-		return named(name), &verifier.AccountError{Kind: verifier.NotEnrolled}
+		return d.named(name), &verifier.AccountError{Kind: verifier.NotEnrolled}
 	case errors.Is(err, ldapsync.ErrAmbiguous):
-		return named(name), &verifier.AccountError{Kind: verifier.Unusable, Cause: err.Error()}
+		return d.named(name), &verifier.AccountError{Kind: verifier.Unusable, Cause: err.Error()}
 	case errors.As(err, &unusable):
-		return named(name), &verifier.AccountError{Kind: verifier.Unusable, Cause: unusable.Why}
+		return d.named(name), &verifier.AccountError{Kind: verifier.Unusable, Cause: unusable.Why}
 	}
 	return verifier.Account{}, err
 }
 
-func named(name string) verifier.Account {
-	canonical, err := ldapsync.Canonical(name)
+// named is an account that nobody has, by the name under which it would be known.
+func (d *directory) named(name string) verifier.Account {
+	canonical, err := d.current.Load().Canonical(name)
 	if err != nil {
 		return verifier.Account{}
 	}
 	return verifier.Account{Name: canonical}
 }
 
+// account is the one place where an account of the directory becomes one of the
+// verifier's.
 func account(a ldapsync.Account) verifier.Account {
-	t := a.Tokens[0]
-	return verifier.Account{ID: a.ID, Name: a.Name, Key: verifier.Key{
-		Bytes:     t.Key,
-		Algorithm: verifier.Algorithm(t.Algorithm),
-		Digits:    t.Digits,
-		Period:    t.Period,
-	}}
+	v := verifier.Account{ID: a.ID, Name: a.Name, Delegated: a.Delegated}
+	for _, t := range a.Tokens {
+		v.Keys = append(v.Keys, verifier.Key{
+			Bytes:     t.Key,
+			Algorithm: verifier.Algorithm(t.Algorithm),
+			Digits:    t.Digits,
+			Period:    t.Period,
+			Label:     t.Name,
+		})
+	}
+	return v
 }
 
 // CheckPassword implements [verifier.Directory].
-func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, password opaque.Bytes) error {
+func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, password opaque.Bytes) (verifier.PasswordInfo, error) {
 	current, entry, err := d.entry(a)
 	if err != nil {
-		return err
+		return verifier.PasswordInfo{}, err
 	}
-	_, err = current.CheckPassword(ctx, entry, password)
+	info, err := current.CheckPassword(ctx, entry, password)
 	if refused := (*ldapsync.PasswordError)(nil); errors.As(err, &refused) {
-		return &verifier.PasswordError{Cause: refused.Cause}
+		return verifier.PasswordInfo{}, &verifier.PasswordError{Cause: cause(a, refused.Cause)}
 	}
-	return err
+	return verifier.PasswordInfo(info), err
+}
+
+// cause is why a password of a's was refused. Where the directory checks the code
+// too, its ordinary cause says nothing: either can be wrong.
+func cause(a verifier.Account, said string) string {
+	if a.Delegated && said == "invalid credentials" {
+		return ""
+	}
+	return said
 }
 
 // entry returns the directory in use and what it has of a.

@@ -16,7 +16,6 @@ import (
 
 	"lockstep/admin"
 	"lockstep/internal/opaque"
-	"lockstep/ldapsync"
 	"lockstep/radiusd"
 	"lockstep/verifier"
 )
@@ -67,19 +66,20 @@ func TestAlarmsAreFollowed(t *testing.T) {
 type fakes struct {
 	mu      sync.Mutex
 	key     verifier.Key
+	info    verifier.PasswordInfo
 	state   verifier.State
 	version verifier.Version
 }
 
 func (f *fakes) Account(name string) (verifier.Account, error) {
-	return verifier.Account{ID: name, Name: name, Key: f.key}, nil
+	return verifier.Account{ID: name, Name: name, Keys: []verifier.Key{f.key}}, nil
 }
 
-func (f *fakes) CheckPassword(_ context.Context, _ verifier.Account, password opaque.Bytes) error {
+func (f *fakes) CheckPassword(_ context.Context, _ verifier.Account, password opaque.Bytes) (verifier.PasswordInfo, error) {
 	if string(password.Reveal()) != "secret" {
-		return &verifier.PasswordError{}
+		return verifier.PasswordInfo{}, &verifier.PasswordError{}
 	}
-	return nil
+	return f.info, nil
 }
 
 func (f *fakes) Load(context.Context, string) (verifier.State, verifier.Version, error) {
@@ -101,7 +101,7 @@ func (f *fakes) CompareAndSwap(_ context.Context, _ string, _ verifier.Version, 
 func TestNextCodeIsTranslated(t *testing.T) {
 	f := &fakes{key: verifier.Key{Bytes: opaque.Text("12345678901234567890"), Algorithm: verifier.SHA1, Digits: 6, Period: 30 * time.Second}}
 	now := time.Now()
-	a := authenticator{verifier.New(f, f, func() time.Time { return now }), verifier.Policy{Challenge: true}, false, rules{}}
+	a := authenticator{verifier: verifier.New(f, f, func() time.Time { return now }), policy: verifier.Policy{Challenge: true}}
 	typed := func(before string) opaque.Bytes {
 		code, err := f.key.Code(f.key.Step(now) + 18)
 		if err != nil {
@@ -141,9 +141,9 @@ func TestServerAsksItsClock(t *testing.T) {
 		cfg.Verifier.TrustClock = trust
 		s := begin(t, cfg)
 		login(t, s, "alice", keys["alice"])
-		st, err := s.verifier.Standing(t.Context(), verifier.Account{Key: keys["alice"]})
-		if err != nil || len(st.Recent) != 1 || st.Clock.At.IsZero() == s.clock.Trusted() {
-			t.Errorf("trust %v: trusted %v, learned %+v, %v", trust, s.clock.Trusted(), st.Clock, err)
+		st, err := s.verifier.Standing(t.Context(), verifier.Account{Keys: []verifier.Key{keys["alice"]}})
+		if err != nil || len(st.Tokens[0].Recent) != 1 || st.Tokens[0].Clock.At.IsZero() == s.clock.Trusted() {
+			t.Errorf("trust %v: trusted %v, learned %+v, %v", trust, s.clock.Trusted(), st.Tokens[0].Clock, err)
 		}
 		if trust && !s.clock.Trusted() {
 			t.Error("trust_clock does not reach the clock")
@@ -193,11 +193,31 @@ func TestDoctorFindsWhatIsBad(t *testing.T) {
 
 // What Explain says, by kind of reason.
 func TestExplanations(t *testing.T) {
-	x := admin.Explanation{User: "alice"}
-	wrong(&x, ldapsync.Account{Name: "alice", Tokens: []ldapsync.Token{{Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second}}},
-		verifier.Explanation{Reason: verifier.Reason{Kind: verifier.WrongCode}, Other: verifier.Key{Algorithm: "SHA256", Digits: 8, Period: time.Minute}})
-	if x.Verdict != admin.VerdictOther || x.Text != "a code of this key with SHA256, 8 digits, 60 s; the account has SHA1, 6 digits, 30 s" {
-		t.Errorf("%+v", x)
+	blue := verifier.Key{Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second, Label: "blue"}
+	other := verifier.Key{Algorithm: "SHA256", Digits: 8, Period: time.Minute}
+	for _, tt := range []struct {
+		name                 string
+		e                    verifier.Explanation
+		verdict, token, text string
+	}{
+		{"other parameters", verifier.Explanation{Reason: verifier.Reason{Kind: verifier.WrongCode}, Of: 1, Key: blue, Other: other},
+			admin.VerdictOther, "", "a code of this key with SHA256, 8 digits, 60 s; the account has SHA1, 6 digits, 30 s"},
+		{"other parameters of one of two", verifier.Explanation{Reason: verifier.Reason{Kind: verifier.NoCode}, Of: 2, Key: blue, Other: other},
+			admin.VerdictOther, "blue", "token blue: a code of this key with SHA256, 8 digits, 60 s; the account has SHA1, 6 digits, 30 s"},
+		{"right", verifier.Explanation{Of: 2, Key: blue}, admin.VerdictCurrent, "blue",
+			"token blue: a right code, not used yet: with the password it lets alice in"},
+		{"right, of the only token", verifier.Explanation{Of: 1, Key: blue}, admin.VerdictCurrent, "",
+			"a right code, not used yet: with the password it lets alice in"},
+		{"of neither", verifier.Explanation{Reason: verifier.Reason{Kind: verifier.WrongCode}, Of: 2},
+			admin.VerdictWrong, "", "no code of any of the 2 keys within a day of this server's clock"},
+		{"no code of either length", verifier.Explanation{Reason: verifier.Reason{Kind: verifier.NoCode}, Of: 2},
+			admin.VerdictNoCode, "", "not a code: alice's have 6 or 8 digits"},
+		{"checked by the directory", verifier.Explanation{Reason: verifier.Reason{Kind: verifier.Unusable, Cause: "ask there"}, Locked: true},
+			admin.VerdictElsewhere, "", "ask there; but the account is locked"},
+	} {
+		if x := explanation("alice", tt.e); x.Verdict != tt.verdict || x.Token != tt.token || x.Text != tt.text {
+			t.Errorf("%s: %+v", tt.name, x)
+		}
 	}
 }
 
@@ -205,27 +225,32 @@ func TestExplanations(t *testing.T) {
 func TestLoginsAreDescribed(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var u admin.User
-	describeLogins(&u, verifier.Standing{
-		Recent:  []verifier.Spent{{Step: 3, At: at, By: "vpn"}, {Step: 2, At: at, By: "vpn"}, {Step: 1, At: at.Add(-time.Hour), By: "ssh"}},
+	st := verifier.Standing{
 		Waiting: []verifier.Wait{{Source: "a", Until: at.Add(time.Second)}, {Source: "b", Until: at.Add(time.Minute)}},
-	})
+		Tokens: []verifier.TokenStanding{{
+			Recent: []verifier.Spent{{Step: 3, At: at, By: "vpn"}, {Step: 2, At: at, By: "vpn"}, {Step: 1, At: at.Add(-time.Hour), By: "ssh"}},
+			Offset: verifier.Offsets{Low: -30 * time.Second, High: 30 * time.Second},
+		}},
+	}
+	describeWaits(&u, st)
+	describeTokens(&u, st)
 	if len(u.Logins) != 2 || u.LastClient != "vpn" || !u.LockedUntil.Equal(at.Add(time.Minute)) || len(u.Waiting) != 2 {
 		t.Errorf("%+v", u)
 	}
-	describeClock(&u, verifier.Standing{Offset: verifier.Offsets{Low: -30 * time.Second, High: 30 * time.Second}}, 30*time.Second)
 	if u.Clock != nil || u.OutOfStep != nil {
 		t.Errorf("nothing is known: %+v, %+v", u.Clock, u.OutOfStep)
 	}
 	k := verifier.Key{Period: 30 * time.Second}
-	describeClock(&u, verifier.Standing{
+	token := describeToken(verifier.TokenStanding{
+		Key:    k,
 		Clock:  verifier.Clock{At: at, Rate: verifier.Rates{Low: -1000, High: 3000}},
 		Offset: verifier.Offsets{Low: 10 * time.Second, High: 14 * time.Second},
 		Far:    verifier.Far{At: at, Steps: []int64{k.Step(at) + 120}},
-	}, 30*time.Second)
-	if c := u.Clock; math.Abs(c.Offset-11.333) > 0.001 || math.Abs(c.OffsetError-2.667) > 0.001 || c.Drift != 0.0864 || math.Abs(c.DriftError-0.1728) > 1e-9 || !c.Observed.Equal(at) {
+	})
+	if c := token.Clock; math.Abs(c.Offset-11.333) > 0.001 || math.Abs(c.OffsetError-2.667) > 0.001 || c.Drift != 0.0864 || math.Abs(c.DriftError-0.1728) > 1e-9 || !c.Observed.Equal(at) {
 		t.Errorf("%+v", c)
 	}
-	if o := u.OutOfStep; len(o.Offsets) != 1 || o.Offsets[0] != 3600 || !o.At.Equal(at) {
+	if o := token.OutOfStep; len(o.Offsets) != 1 || o.Offsets[0] != 3600 || !o.At.Equal(at) {
 		t.Errorf("%+v", o)
 	}
 }

@@ -33,7 +33,7 @@ func clients(cfg config.Radius, v *verifier.Verifier, dir *directory) []radiusd.
 			RequireMessageAuthenticator: c.RequireMessageAuthenticator,
 			Challenge:                   c.Challenge,
 			RejectDelay:                 c.RejectDelay,
-			Auth:                        authenticator{v, policy, c.TellNotEnrolled, rulesAt(c.Name, cfg.Rules, dir)},
+			Auth:                        authenticator{verifier: v, policy: policy, tell: c.TellNotEnrolled, expiry: c.TellPasswordExpiry, rules: rulesAt(c.Name, cfg.Rules, dir)},
 		})
 	}
 	return all
@@ -45,6 +45,7 @@ type authenticator struct {
 	policy   verifier.Policy
 	tell     bool // who is not enrolled
 	rules    rules
+	expiry   bool // of the password, whoever is let in is told
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
@@ -71,16 +72,16 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	if d.NotEnrolled && a.tell {
 		return radiusd.Answer{Outcome: radiusd.Reject, User: d.Account, Reason: d.Reason.String(), Message: notEnrolled}, nil
 	}
-	answer := radiusd.Answer{User: d.Account, Reason: d.Reason.String()}
-	if d.Resynchronized {
-		answer.Reason = "resynchronized: device is " + verifier.Ahead(d.Offset)
-	}
+	answer := radiusd.Answer{User: d.Account, Reason: reason(d)}
 	if rule != nil {
 		answer.Rule = rule.Name
 	}
 	switch d.Outcome {
 	case verifier.Accepted:
 		answer.Outcome, answer.Attributes = radiusd.Accept, reply(rule)
+		if a.expiry {
+			answer.Message = expiry(d.Password)
+		}
 	case verifier.Challenged:
 		answer.Outcome, answer.Keep, answer.Late = radiusd.Challenge, pack(d.Asked, source, d.Keep), d.Late
 		if d.NextCode {
@@ -90,6 +91,22 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 		answer.Outcome = radiusd.Reject
 	}
 	return answer, nil
+}
+
+// reason is what the log says of a decision, also of one that let in: which token
+// it was where there are several, and whether its clock was learned anew.
+func reason(d verifier.Decision) string {
+	text := d.Reason.String()
+	if d.Resynchronized {
+		text = "resynchronized: device is " + verifier.Ahead(d.Offset)
+	}
+	switch {
+	case d.Token == "":
+		return text
+	case text == "":
+		return "token " + d.Token
+	}
+	return text + ", token " + d.Token
 }
 
 // notEnrolled is how pam_lockstep knows that somebody is not.

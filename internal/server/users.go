@@ -47,7 +47,7 @@ func (u users) List(ctx context.Context) ([]admin.User, error) {
 func (u users) Show(ctx context.Context, name string) (admin.User, error) {
 	a, err := u.lookup(name)
 	if unusable := (*ldapsync.UnusableError)(nil); errors.As(err, &unusable) || errors.Is(err, ldapsync.ErrAmbiguous) {
-		return admin.User{Name: named(name).Name, Problem: err.Error()}, nil
+		return admin.User{Name: u.dir.named(name).Name, Problem: err.Error()}, nil
 	}
 	if err != nil {
 		return admin.User{}, err
@@ -73,22 +73,30 @@ func (u users) lookup(name string) (ldapsync.Account, error) {
 }
 
 func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, error) {
-	user := admin.User{Name: a.Name, DN: a.DN, Algorithm: a.Tokens[0].Algorithm, Digits: a.Tokens[0].Digits, Period: int(a.Tokens[0].Period / time.Second)}
-	st, err := u.verifier.Standing(ctx, account(a))
+	account := account(a)
+	user := admin.User{Name: a.Name, DN: a.DN, Delegated: account.Delegated}
+	if len(account.Keys) > 0 {
+		k := account.Keys[0]
+		user.Algorithm, user.Digits, user.Period = string(k.Algorithm), k.Digits, int(k.Period/time.Second)
+	}
+	st, err := u.verifier.Standing(ctx, account)
 	if errors.Is(err, store.ErrDamaged) {
 		user.Problem = err.Error() + "; restore the store, or enrol anew, which makes a new one"
+		return user, nil
+	}
+	if unusable := (*verifier.AccountError)(nil); errors.As(err, &unusable) {
+		user.Problem = unusable.Cause
 		return user, nil
 	}
 	if err != nil {
 		return admin.User{}, err
 	}
 	user.Failures, user.Locked = st.Failures, st.Locked
-	user.RefusedUntil = optional(st.Until)
-	if !u.trusted() {
+	if !u.trusted() && !user.Delegated {
 		user.Unlearned = "this server's clock is not kept right, as far as the kernel knows, or has just jumped"
 	}
-	describeLogins(&user, st)
-	describeClock(&user, st, a.Tokens[0].Period)
+	describeWaits(&user, st)
+	describeTokens(&user, st)
 	return user, nil
 }
 

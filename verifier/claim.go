@@ -1,0 +1,110 @@
+package verifier
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// claim spends what was found. Of several that claim it, on any server, one is
+// accepted.
+func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
+	for {
+		t, now := all[f.token], a.now()
+		if reason, yes := a.taken(f, t, now); yes {
+			return Decision{Reason: reason}, nil
+		}
+		// Failures that another server counted meanwhile hold here too, or a
+		// burst of guesses at several servers would get round the throttle.
+		if reason, yes := a.held(all, r, now); yes {
+			return Decision{Reason: reason}, nil
+		}
+		next := a.accepted(t, f, r, now)
+		err := a.store.CompareAndSwap(ctx, t.id, t.version, next)
+		if err == nil {
+			a.forget(ctx, r, all, t.id)
+			return a.admit(f, t, next, now), nil
+		}
+		if err = retry(ctx, err); err != nil {
+			return Decision{}, fmt.Errorf("spend step: %w", err)
+		}
+		if all, err = a.load(ctx); err != nil {
+			return Decision{}, err
+		}
+	}
+}
+
+// admit is the decision about somebody whose claim of f has made next of t.
+func (a attempt) admit(f finding, t token, next State, now time.Time) Decision {
+	d := Decision{Outcome: Accepted, Resynchronized: len(f.right) > 1}
+	if a.account.Delegated {
+		return d
+	}
+	if !a.decoy {
+		// For those who watch the server's own clock.
+		a.together.note(t.id, t.moved(t.key, f.right[len(f.right)-1], now), now)
+	}
+	d.Offset, _ = next.Clock.at(t.key, now).Likely()
+	return d
+}
+
+// taken says whether what was found has been spent since.
+func (a attempt) taken(f finding, t token, now time.Time) (Reason, bool) {
+	if a.account.Delegated {
+		return t.usedUp(f.right[0], now)
+	}
+	for _, step := range f.right {
+		switch {
+		case t.spent(step):
+			return replayed(t.details(step), now), true
+		case a.forwardOnly.Load() && t.behind(step):
+			return tooEarly(t.key, t.mark(), step, now), true
+		}
+	}
+	return Reason{}, false
+}
+
+// accepted returns t's State with the steps spent, the clock learned and the
+// failures forgotten.
+func (a attempt) accepted(t token, f finding, r Request, now time.Time) State {
+	s, _ := t.forgiven(r.Source)
+	if a.account.Delegated {
+		return s.use(Spent{Step: f.right[0], At: stamp(now), By: r.Client})
+	}
+	last := f.right[len(f.right)-1]
+	for _, step := range f.right {
+		s = s.spend(t.key, Spent{Step: step, At: stamp(now), By: r.Client})
+	}
+	switch {
+	case len(f.right) > 1:
+		s = s.resynchronized(t.key, f.right[0], last, f.began, f.at)
+	case a.learning(now):
+		s = s.learn(t.key, last, f.at)
+	default:
+		s = s.recall(t.key, last, f.at)
+	}
+	s.Far = Far{}
+	return s
+}
+
+// forgetTime is how long somebody who is in waits for failures to be forgotten.
+const forgetTime = time.Second
+
+// forget forgets the failures on all tokens but the one that was claimed. Who is
+// in stays in where that cannot be done. What is left then is forgotten at the next
+// login, and so adds to the failures until then, and to no others.
+func (a attempt) forget(ctx context.Context, r Request, all []token, claimed string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTime)
+	defer cancel()
+	for _, t := range all {
+		if _, some := t.forgiven(r.Source); !some || t.id == claimed {
+			continue
+		}
+		_ = a.change(ctx, t.id, func(s State, _ Version) (State, error) {
+			if next, some := s.forgiven(r.Source); some {
+				return next, nil
+			}
+			return s, errNoChange
+		})
+	}
+}
