@@ -33,6 +33,7 @@ type User struct {
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
 	LastLogin   *time.Time `json:"last_login,omitempty"`
 	LastClient  string     `json:"last_client,omitempty"`
+	Pending     bool       `json:"pending,omitempty"` // no code has been right yet, at a login or at enrolment
 
 	Clock     *Clock     `json:"clock,omitempty"`   // nil: nothing is known of the device's clock
 	Logins    []Login    `json:"logins,omitempty"`  // the last ones, the latest first
@@ -128,6 +129,9 @@ type Users interface {
 	// step that confirmed it at that time. The key need not be known from the
 	// directory yet; one that was used before is left alone.
 	Seed(ctx context.Context, keyID string, period time.Duration, step int64, at time.Time) error
+
+	// Update reads what has changed in the directory, at once.
+	Update(ctx context.Context) error
 
 	// Doctor returns what the server finds in order and what not.
 	Doctor(ctx context.Context) ([]Finding, error)

@@ -50,6 +50,11 @@ func (u *users) Seed(_ context.Context, keyID string, period time.Duration, step
 	return u.err
 }
 
+func (u *users) Update(context.Context) error {
+	u.note("update")
+	return u.err
+}
+
 func (u *users) Doctor(context.Context) ([]Finding, error) { return nil, u.err }
 
 func TestHelpdeskRoundTrip(t *testing.T) {

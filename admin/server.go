@@ -85,6 +85,7 @@ func NewServer(u Users, log *slog.Logger) *http.Server {
 	mux.HandleFunc("POST /v1/resync", h.resync)
 	mux.HandleFunc("POST /v1/reset-clock", h.resetClock)
 	mux.HandleFunc("POST /v1/seed", h.seed)
+	mux.HandleFunc("POST /v1/update", h.update)
 	return &http.Server{
 		Handler:        mux,
 		ReadTimeout:    5 * time.Second,

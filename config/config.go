@@ -126,11 +126,21 @@ type Log struct {
 // and certificate files. An error is always of type [Faults], also where the
 // file itself cannot be read.
 func Load(path string) (*Config, error) {
+	return loadWith(path, files{secret: secretfile.Read, public: readPublic})
+}
+
+// LoadDirectory is Load for where people are enrolled and no server runs: a file
+// without any table [radius] will do. Without one there are no Clients.
+func LoadDirectory(path string) (*Config, error) {
+	return loadWith(path, files{secret: secretfile.Read, public: readPublic, clientless: true})
+}
+
+func loadWith(path string, files files) (*Config, error) {
 	text, err := readPublic(path)
 	if err != nil {
 		return nil, Faults{{File: path, Message: "cannot read the configuration: " + err.Error()}}
 	}
-	return parse(path, string(text), files{secret: secretfile.Read, public: readPublic})
+	return parse(path, string(text), files)
 }
 
 // parse is Load for the text of a file at path.

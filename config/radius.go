@@ -21,7 +21,7 @@ func readRadius(t *table) Radius {
 		c.Clients = append(c.Clients, readClient(sub))
 		checkUnique(sub, c.Clients)
 	}
-	if len(c.Clients) == 0 {
+	if len(c.Clients) == 0 && !(t.doc.files.clientless && len(t.values) == 0) {
 		t.fault("client", "required; name each appliance that may ask in a table [[radius.client]]")
 	}
 	c.Rules = readRules(t, c.Clients)

@@ -14,6 +14,8 @@ const maxPublic = 1 << 20 // octets of what is no secret file
 type files struct {
 	secret func(path string) ([]byte, error)
 	public func(path string) ([]byte, error)
+
+	clientless bool // a file that names no RADIUS client is whole
 }
 
 // ReadSecret returns the content of a secret file less one trailing newline; it

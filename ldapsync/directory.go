@@ -97,7 +97,12 @@ func (d *Directory) WaitReady(ctx context.Context) error {
 
 // Update reads now what has changed, for who has just changed something. Where
 // changes are told by the server it has nothing to do.
-func (d *Directory) Update(ctx context.Context) error { return d.source.update(ctx) }
+func (d *Directory) Update(ctx context.Context) error {
+	if d.replica.schema.owner != "" && d.source.status().Mode == "poll" {
+		return d.source.refresh(ctx) // tokens that are deleted are in no search for changes
+	}
+	return d.source.update(ctx)
+}
 
 // Refresh reads everything from the source now, and is for those who do not call
 // Run. After an error nothing is missing that was there before.

@@ -52,6 +52,25 @@ func (e *edit) addClass(class string, have []string) {
 	}
 }
 
+// what names the attributes that e changes, first before the others, or says that it
+// is all of the entry.
+func (e *edit) what(first string) string {
+	if e.create || e.delete {
+		return "entries such as " + e.dn
+	}
+	var attrs []string
+	for _, m := range e.mods {
+		if m.attr != first && !slices.Contains(attrs, m.attr) {
+			attrs = append(attrs, m.attr)
+		}
+	}
+	if len(attrs) == 0 {
+		return first
+	}
+	last := len(attrs) - 1
+	return strings.Join(append([]string{first}, attrs[:last]...), ", ") + " and " + attrs[last]
+}
+
 // send does e at a server.
 func (e edit) send(l *ldap.Conn) error {
 	switch {

@@ -34,7 +34,20 @@ func (p *poller) editor(ctx context.Context, o EnrollOptions) (editor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w, nil
+	return w, w.meet(ctx)
+}
+
+// meet sees to it that no key is written in clear where everybody could read it.
+func (w *serverEditor) meet(ctx context.Context) error {
+	info, err := w.conn.rootDSE(ctx, w.cfg.BaseDN)
+	if err != nil {
+		w.close()
+		return err
+	}
+	if info.mustSeal(w.schema.key) {
+		w.replica.sealedOnly.Store(true)
+	}
+	return nil
 }
 
 func (w *serverEditor) close() { w.conn.close() }
@@ -42,7 +55,7 @@ func (w *serverEditor) close() { w.conn.close() }
 // find implements editor.
 func (w *serverEditor) find(ctx context.Context, name string) (holder, error) {
 	s := &w.schema
-	entries, err := w.search(ctx, "("+s.login+"="+ldap.EscapeFilter(name)+")", 2)
+	entries, err := w.people(ctx, name)
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || err == nil && len(entries) > 1:
 		return holder{}, ErrAmbiguous
@@ -70,9 +83,28 @@ func (w *serverEditor) find(ctx context.Context, name string) (holder, error) {
 	return p, nil
 }
 
+// people returns the entries that have name. FreeIPA shows everybody a second time
+// below cn=compat, where nothing can be written.
+func (w *serverEditor) people(ctx context.Context, name string) ([]*ldap.Entry, error) {
+	limit := 2
+	if w.schema.owner != "" {
+		limit = 4
+	}
+	entries, err := w.search(ctx, "("+w.schema.login+"="+ldap.EscapeFilter(name)+")", limit)
+	if w.schema.owner != "" {
+		compat := ",cn=compat," + normalizeDN(w.cfg.BaseDN)
+		entries = slices.DeleteFunc(entries, func(e *ldap.Entry) bool { return strings.HasSuffix(normalizeDN(e.DN), compat) })
+	}
+	return entries, err
+}
+
 func (w *serverEditor) search(ctx context.Context, filter string, limit int) ([]*ldap.Entry, error) {
+	attributes := w.schema.attributes()
+	if w.schema.directory { // for whoever may read keys, unlike the service account
+		attributes = append(attributes, w.schema.key)
+	}
 	request := ldap.NewSearchRequest(w.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, limit, 0, false,
-		filter, w.schema.attributes(), nil)
+		filter, attributes, nil)
 	var result *ldap.SearchResult
 	err := w.conn.do(ctx, 4*w.cfg.Timeout, func(l *ldap.Conn) (err error) {
 		result, err = l.Search(request)
@@ -89,12 +121,15 @@ func targetOf(e *ldap.Entry) target {
 }
 
 // apply implements editor.
-func (w *serverEditor) apply(ctx context.Context, e edit, _ holder) error {
+func (w *serverEditor) apply(ctx context.Context, e edit) error {
 	err := w.conn.do(ctx, w.cfg.Timeout, func(l *ldap.Conn) error { return e.send(l) })
-	if err != nil {
-		return fmt.Errorf("write %s to %q: %w%s", w.schema.key, e.dn, err, enrollHint(err, w.as, &w.schema))
+	switch {
+	case err == nil:
+		return nil
+	case !isAnswer(err):
+		return fmt.Errorf("write %s to %q: %w: %w", w.schema.key, e.dn, ErrUncertain, err)
 	}
-	return nil
+	return fmt.Errorf("write %s to %q: %w%s", w.schema.key, e.dn, err, w.explain(err, e))
 }
 
 func hasName(values []string, name string) bool {
@@ -106,20 +141,20 @@ func hasName(values []string, name string) bool {
 
 func isClass(have, class string) bool { return strings.EqualFold(have, class) }
 
-func enrollHint(err error, dn string, s *schema) string {
+// explain says what an admin can do about err, which is why e was not done.
+func (w *serverEditor) explain(err error, e edit) string {
+	s := &w.schema
 	var answer *ldap.Error
 	if !errors.As(err, &answer) {
 		return ""
 	}
 	switch answer.ResultCode {
 	case ldap.LDAPResultInsufficientAccessRights:
-		attrs := s.key
-		if s.classToken != "" {
-			attrs += " and objectClass"
-		}
-		return fmt.Sprintf(" (%s may not write %s there; grant it, or bind as somebody who may)", dn, attrs)
+		return fmt.Sprintf(" (%s may not write %s there; grant it, or bind as somebody who may)", w.as, e.what(s.key))
 	case ldap.LDAPResultConstraintViolation:
 		return fmt.Sprintf(" (may %s have several values here? Else -replace the one that is there)", s.key)
+	case ldap.LDAPResultNoSuchObject:
+		return fmt.Sprintf(" (is %q the base DN, and is there what %q is to be put below?)", w.cfg.BaseDN, e.dn)
 	case ldap.LDAPResultObjectClassViolation, ldap.LDAPResultUndefinedAttributeType, ldap.LDAPResultInvalidAttributeSyntax:
 		if s.name == "oath" {
 			return " (does the directory know the OATH schema? On OpenLDAP: moduleload otp)"

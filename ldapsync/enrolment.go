@@ -1,6 +1,7 @@
 package ldapsync
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -31,3 +32,13 @@ type EnrollOptions struct {
 	// nothing is done. A key in clear is readable in them.
 	LDIF io.Writer
 }
+
+var (
+	// ErrUncertain is returned where the directory was to write something and did
+	// not answer: nobody can tell whether it has.
+	ErrUncertain = errors.New("no answer, and so nobody can tell whether it was written")
+
+	// ErrParameters is returned where the schema has no place for parameters, and
+	// those of the token are not the usual ones.
+	ErrParameters = errors.New("no place for parameters: only SHA1, 6 digits and 30 s can be enrolled in clear")
+)

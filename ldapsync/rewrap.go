@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -21,12 +20,13 @@ type Rewrapped struct {
 // Rewrap seals all keys of the replica, which must have been refreshed, to the one
 // that the Config says new ones are sealed to: those in clear, and those that are
 // sealed to another that the Config can open. A key that has changed meanwhile is
-// left as it is and counts as failed. progress is called after each account, unless
-// it is nil. An error means that it has not gone through all of them; it can be
-// called again.
+// left as it is and counts as failed; so do those of an ambiguous name. progress is
+// called after each account, unless it is nil. An error means that it has not gone
+// through all of them; it can be called again. With o.DryRun nothing is written, and
+// counted is what would be.
 func (d *Directory) Rewrap(ctx context.Context, o EnrollOptions, progress func(done, of int)) (Rewrapped, error) {
 	result := Rewrapped{Failed: map[string]error{}}
-	ready, of, _ := d.replica.state()
+	ready, _, _ := d.replica.state()
 	switch {
 	case d.sealTo == nil:
 		return result, errors.New("directory.sealing_key_file and seal_to are not set: to whom should keys be sealed?")
@@ -40,15 +40,21 @@ func (d *Directory) Rewrap(ctx context.Context, o EnrollOptions, progress func(d
 		return result, err
 	}
 	defer w.close()
-	for i, p := range d.everybody() {
+	everybody := d.everybody(result.Failed)
+	for i, p := range everybody {
 		if ctx.Err() != nil {
 			return result, context.Cause(ctx)
 		}
-		if err := d.rewrap(ctx, w, p, o, &result); err != nil {
+		// What has begun is brought to its end.
+		err := d.rewrap(context.WithoutCancel(ctx), w, p, o, &result)
+		if errors.Is(err, ErrUncertain) {
+			return result, fmt.Errorf("%s: %w", p.name, err)
+		}
+		if err != nil {
 			result.Failed[p.name] = err
 		}
 		if progress != nil {
-			progress(min(i+1, of), of)
+			progress(i+1, len(everybody))
 		}
 	}
 	return result, nil
@@ -59,10 +65,13 @@ type named struct {
 	records []*record
 }
 
-// everybody returns the people of the replica, those of an ambiguous name left out.
-func (d *Directory) everybody() (all []named) {
+// everybody returns the people of the replica. Those of an ambiguous name are put
+// into failed instead: nobody can say for whom to seal.
+func (d *Directory) everybody(failed map[string]error) (all []named) {
 	d.replica.people(func(name string, records []*record, err error) bool {
-		if err == nil {
+		if err != nil {
+			failed[name] = err
+		} else {
 			all = append(all, named{name, records})
 		}
 		return true
@@ -94,13 +103,19 @@ func (d *Directory) rewrapEntry(ctx context.Context, w editor, b *builder, rec *
 	values, serial := rec.all(fieldKey), rec.first(fieldSerial)
 	change := edit{dn: rec.first(fieldDN)}
 	for i, value := range values {
-		if id, err := sealed.KeyID(value); err == nil && id == d.sealTo.ID() {
-			result.Kept++
+		id, err := sealed.KeyID(value)
+		current := err == nil && id == d.sealTo.ID()
+		if current && d.replica.keyring == nil {
+			result.Kept++ // as far as anybody can tell
 			continue
 		}
 		t, err := b.decode(rec, value, len(values), serial)
 		if err != nil {
 			return fmt.Errorf("read the key at %q: %w", change.dn, err)
+		}
+		if current {
+			result.Kept++
+			continue
 		}
 		slot := serial
 		if slot == "" {
@@ -114,11 +129,14 @@ func (d *Directory) rewrapEntry(ctx context.Context, w editor, b *builder, rec *
 		change.mod(opDelete, s.key, value)
 		change.mod(opAdd, s.key, next)
 	}
-	if len(change.mods) == 0 || o.DryRun {
+	if len(change.mods) == 0 {
 		return nil
 	}
-	now := holder{target: target{dn: change.dn, get: func(string) []string { return slices.Clone(values) }}}
-	if err := w.apply(ctx, change, now); err != nil {
+	if o.DryRun {
+		result.Sealed += len(change.mods) / 2
+		return nil
+	}
+	if err := w.apply(ctx, change); err != nil {
 		return err
 	}
 	result.Sealed += len(change.mods) / 2

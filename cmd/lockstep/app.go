@@ -119,7 +119,13 @@ func (a *app) parse(fs *flag.FlagSet, args []string, want int) error {
 	case err != nil:
 		return usagef("%s: %v", fs.Name(), err)
 	}
+	return wantArgs(fs, want)
+}
+
+// wantArgs checks that so many arguments are left; -1 is any number.
+func wantArgs(fs *flag.FlagSet, want int) error {
 	switch n := fs.NArg(); {
+	case want < 0:
 	case n < want:
 		return usagef("%s: want the name of a user", fs.Name())
 	case n > want:
@@ -132,18 +138,40 @@ func (a *app) parse(fs *flag.FlagSet, args []string, want int) error {
 // its path. What server.Start would find wrong with it is wrong here too, and so
 // is a directory file that cannot be used.
 func (a *app) load(fs *flag.FlagSet, args []string, want int) (*config.Config, string, error) {
-	path := fs.String("config", defaultConfig, "read the configuration from `FILE`")
+	path := configFlag(fs)
 	if err := a.parse(fs, args, want); err != nil {
 		return nil, "", err
 	}
-	cfg, err := config.Load(*path)
+	cfg, err := readConfig(config.Load, *path)
+	return cfg, *path, err
+}
+
+// loadDirectory is load for commands that need nothing but the directory. check is
+// called when the command line has been read.
+func (a *app) loadDirectory(fs *flag.FlagSet, args []string, check func() error) (*config.Config, error) {
+	path := configFlag(fs)
+	if err := a.parse(fs, args, -1); err != nil {
+		return nil, err
+	}
+	if err := check(); err != nil {
+		return nil, err
+	}
+	return readConfig(config.LoadDirectory, *path)
+}
+
+func configFlag(fs *flag.FlagSet) *string {
+	return fs.String("config", defaultConfig, "read the configuration from `FILE`")
+}
+
+func readConfig(load func(string) (*config.Config, error), path string) (*config.Config, error) {
+	cfg, err := load(path)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if err := checkDirectory(cfg); err != nil {
-		return nil, "", &failure{status: statusUsage, err: fmt.Errorf("%s: directory: %w", *path, err)}
+		return nil, &failure{status: statusUsage, err: fmt.Errorf("%s: directory: %w", path, err)}
 	}
-	return cfg, *path, nil
+	return cfg, nil
 }
 
 func checkDirectory(cfg *config.Config) error {
@@ -177,9 +205,9 @@ func (a *app) ask(prompt string, echo bool) (opaque.Bytes, error) {
 	return opaque.Of(line), nil
 }
 
-// terminal reports whether results are read by a person.
-func (a *app) terminal() bool {
-	f, ok := a.out.(*os.File)
+// isTerminal reports whether a person is at the other end of stream.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -25,7 +25,7 @@ func (d *demonstration) introduce() error {
 		fmt.Fprintf(d.out, "  %-6s password %-12s code now %-9s (%s, %d digits)\n", p.name, p.password, p.code(0), p.key.Algorithm, p.key.Digits)
 	}
 	fmt.Fprintf(d.out, "\nalice's key, for an authenticator app:\n")
-	if err := d.present(d.alice.name, d.alice.key, "Lockstep demo"); err != nil {
+	if err := present(d.out, d.alice.name, d.alice.key, "Lockstep demo"); err != nil {
 		return err
 	}
 	until := d.alice.key.Start(d.alice.key.Step(time.Now()) + 2).Local().Format(time.TimeOnly)

@@ -39,6 +39,9 @@ type desk struct {
 	mu    sync.Mutex
 	asked []string
 	seeds []seed
+
+	updates int   // how often it was told to look at the directory
+	unseen  error // what comes of that
 }
 
 type seed struct {
@@ -129,6 +132,13 @@ func (d *desk) Explain(_ context.Context, name string, code opaque.Bytes) (admin
 
 func (d *desk) Resync(_ context.Context, name string, first, second opaque.Bytes) (admin.Resync, error) {
 	return d.resynced, d.note("resync %s %s %s", name, first.Reveal(), second.Reveal())
+}
+
+func (d *desk) Update(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.updates++
+	return d.unseen
 }
 
 func (d *desk) Seed(_ context.Context, id string, _ time.Duration, step int64, at time.Time) error {
@@ -324,7 +334,7 @@ func TestEnrolTellsTheServer(t *testing.T) {
 			"lockstep: out of step…\nlockstep: error: no right code; nothing was written\nlockstep: hint: if the device shows other codes, compare its clock with this machine's\n", 1, 0},
 		{"typing errors, and the code of now at last", []int64{typo, 40, typo, 0}, nil, true, nil, "lockstep: no code of 6 digits in what was typed\n…", 0, 1},
 		{"four typing errors", []int64{typo, typo, typo, typo, 0}, nil, true, nil, "lockstep: no code of 6 digits in what was typed\n…", 1, 0},
-		{"no confirmation", nil, []string{"-no-confirm"}, true, nil, "", 0, 0},
+		{"no confirmation", nil, []string{"-pending"}, true, nil, "", 0, 0},
 		{"no server", []int64{0}, nil, false, nil, "", 0, 0},
 		{"a server that cannot", []int64{0}, nil, true, errors.New("store is away"),
 			"lockstep: warning: enrolled, but the clock of the device will be learned at the first login only: store is away\n", 0, 1},
@@ -339,6 +349,9 @@ func TestEnrolTellsTheServer(t *testing.T) {
 		status := d.runWith(y, screen, said, "user enroll", append(tt.args, "alice")...)
 		if enrolled := strings.HasSuffix(screen.String(), "\nalice: enrolled\n"); status != tt.status || enrolled != (status == 0) || !matches(said.String(), tt.said) {
 			t.Errorf("%s: status %d, enrolled %t, %q", tt.name, status, enrolled, said)
+		}
+		if told := d.updates == 1; told != (tt.serving && tt.status == 0) {
+			t.Errorf("%s: told %d times to look at the directory", tt.name, d.updates)
 		}
 		if len(d.seeds) != tt.seeds {
 			t.Errorf("%s: %d seeds, want %d", tt.name, len(d.seeds), tt.seeds)

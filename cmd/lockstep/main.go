@@ -48,7 +48,7 @@ const help = `Usage:
     lockstep check  [-config FILE]
     lockstep demo   [-once]
     lockstep login  [-server ADDR] [-secret-file FILE] USER
-    lockstep user   enroll|show|explain|resync|list|unlock [OPTION ...] [USER]
+    lockstep user   enroll|revoke|rewrap|show|explain|resync|list|unlock [OPTION ...] [USER]
     lockstep doctor [-config FILE] [-json]
     lockstep keygen -out FILE | -public FILE
     lockstep version
@@ -59,8 +59,8 @@ Commands:
              it is, and exit.
     demo     Try it without installing anything.
     login    Ask a RADIUS server as an appliance would, challenges included.
-    user     Enroll people, see how they stand, say why a code is refused, put
-             the clock of a device right, unlock.
+    user     Enroll people, one or many, and revoke; see how they stand, say why
+             a code is refused, put the clock of a device right, unlock.
     doctor   Say what is wrong with clocks, directory, store and clients, and
              what to do about it.
     keygen   Make the private key that opens sealed keys, and print the public key

@@ -178,7 +178,7 @@ func TestEnrollAtSlapd(t *testing.T) {
 	s := newSite(t, slapdDirectory(slapd), map[string]string{"ldap.secret": slapd.ServicePassword, "admin.secret": slapd.AdminPassword})
 
 	// The service account may read only, and is told so.
-	out, err := s.user("enroll", "-no-confirm", "alice")
+	out, err := s.user("enroll", "-pending", "alice")
 	if err == nil || !strings.Contains(out, slapd.ServiceDN+" may not write oathSecret") {
 		t.Errorf("enroll as the service account: %v\n%s", err, out)
 	}

@@ -15,6 +15,9 @@ import (
 
 const userHelp = `Usage:
     lockstep user enroll  [-config FILE] [OPTION ...] USER
+    lockstep user enroll  [-config FILE] -from FILE [OPTION ...]
+    lockstep user revoke  [-config FILE] [OPTION ...] USER
+    lockstep user rewrap  [-config FILE] [-dry-run] [OPTION ...]
     lockstep user show    [-config FILE] [-json] USER
     lockstep user explain [-config FILE] [-json] USER
     lockstep user resync  [-config FILE] [-reset] USER
@@ -22,7 +25,9 @@ const userHelp = `Usage:
     lockstep user unlock  [-config FILE] USER
 
     enroll   Make a key for USER, show it as a QR code, and write it to the directory once
-             a code has shown that it has arrived.
+             a code has shown that it has arrived. -from does so for all in a file.
+    revoke   Remove all keys of USER from the directory.
+    rewrap   Seal all keys of the directory anew.
     show     How USER stands: key, failures, the clock of the device, the last logins, and
              what to do.
     explain  Ask for a code of USER and say what it is: right now, spent, from a clock that
@@ -32,17 +37,23 @@ const userHelp = `Usage:
     list     All enrolled users, a line each.
     unlock   Forget the failures of USER.
 
-All but enroll ask the running server through its admin socket. Codes are read from the
-terminal or from standard input. explain exits with 0 if the code would let USER in now,
-together with the password. "lockstep user enroll -help" lists the options.
+enroll, revoke and rewrap write to the directory, as the service account or by -bind-dn as
+somebody else, and the running server, if there is one here, looks at once. They need no
+more of the configuration than [directory]. All others ask the running server through its
+admin socket. Codes are read from the terminal or from standard input. explain exits with 0
+if the code would let USER in now, together with the password. "lockstep user enroll -help"
+lists the options.
 `
+
+const userCommands = "enroll, revoke, rewrap, show, explain, resync, list or unlock"
 
 func (a *app) user(args []string) error {
 	if len(args) == 0 {
-		return usagef("user: want enroll, show, explain, resync, list or unlock")
+		return usagef("user: want %s", userCommands)
 	}
 	commands := map[string]func([]string) error{
 		"enroll": a.enroll, "show": a.show, "explain": a.explain, "resync": a.resync, "list": a.list, "unlock": a.unlock,
+		"revoke": a.revoke, "rewrap": a.rewrap,
 	}
 	if command, ok := commands[args[0]]; ok {
 		return command(args[1:])
@@ -51,7 +62,7 @@ func (a *app) user(args []string) error {
 		fmt.Fprint(a.out, userHelp)
 		return nil
 	}
-	return usagef("user: no command %q; want enroll, show, explain, resync, list or unlock", args[0])
+	return usagef("user: no command %q; want %s", args[0], userCommands)
 }
 
 func (a *app) list(args []string) error {
@@ -148,6 +159,8 @@ func standing(u admin.User) string {
 		return fmt.Sprintf("locked after %d failures in a row; \"lockstep user unlock\" lifts it", u.Failures)
 	case u.LockedUntil != nil:
 		return "some source has to wait until " + local(*u.LockedUntil)
+	case u.Pending:
+		return "pending: no code has been right yet"
 	}
 	return "active"
 }

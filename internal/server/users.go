@@ -91,7 +91,7 @@ func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, er
 	if err != nil {
 		return admin.User{}, err
 	}
-	user.Failures, user.Locked = st.Failures, st.Locked
+	user.Failures, user.Locked, user.Pending = st.Failures, st.Locked, pending(st) && !user.Delegated
 	if !u.trusted() && !user.Delegated {
 		user.Unlearned = "this server's clock is not kept right, as far as the kernel knows, or has just jumped"
 	}

@@ -1,0 +1,19 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+)
+
+// update has the server look at once at what has changed in the directory.
+func (h handler) update(w http.ResponseWriter, r *http.Request) {
+	err := h.users.Update(r.Context())
+	h.audit(r, err, "action", "update")
+	respond(w, struct{}{}, err)
+}
+
+// Update has the server read at once what has changed in the directory, for who
+// has just changed something. It returns when that has been read.
+func (c *Client) Update(ctx context.Context) error {
+	return c.do(ctx, "POST", "/v1/update", nil, &struct{}{})
+}
