@@ -29,8 +29,6 @@ func (p parameters) or(q parameters) parameters {
 	return p
 }
 
-func (p parameters) none() bool { return len(p.algorithm)+len(p.digits)+len(p.period) == 0 }
-
 var defaults = Enrolment{Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second}
 
 // parse returns p as an Enrolment without key. Absent values are SHA1, 6 and

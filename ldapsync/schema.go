@@ -112,9 +112,6 @@ func (s schema) named() []string {
 	return slices.DeleteFunc(all, func(attr string) bool { return attr == "" })
 }
 
-// hasParams tells whether the schema has a place for parameters.
-func (s schema) hasParams() bool { return s.algorithm != "" || s.digits != "" || s.period != "" }
-
 // Attributes by which directories disable whole entries.
 const (
 	attrLocked  = "nsAccountLock"        // 389-DS and FreeIPA: TRUE
