@@ -56,6 +56,11 @@ func readDirectory(t *table) Directory {
 	}
 	if domains := t.list("domains"); t.values["domains"] != nil {
 		c.Domains = append([]string{}, domains...)
+		for i, name := range domains {
+			if strings.TrimSpace(name) == "" || strings.ContainsAny(name, `\@`) {
+				t.fault(element("domains", i), `want a name such as "example.com" or "EXAMPLE"`)
+			}
+		}
 	}
 	c.KeyAttribute = t.text("key_attribute", keyAttributes[c.Schema])
 	checkURLs(t, &c)

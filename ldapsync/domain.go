@@ -70,7 +70,7 @@ func (d *Directory) Canonical(name string) (string, error) {
 		return "", err
 	}
 	if bare, ok := d.domains.bare(canonical); ok {
-		if _, err := d.replica.lookup(canonical); err != nil {
+		if _, err := d.replica.lookup(canonical, when{now: d.replica.now(), unopened: true}); err != nil {
 			return bare, nil
 		}
 	}
@@ -79,13 +79,13 @@ func (d *Directory) Canonical(name string) (string, error) {
 
 // lookup finds the account of a canonical name, or of what is left of it without
 // a domain. Where both are somebody's, nobody can say who is meant.
-func (d *Directory) lookup(name string) (Account, error) {
-	a, err := d.replica.lookup(name)
+func (d *Directory) lookup(name string, at when) (Account, error) {
+	a, err := d.replica.lookup(name, at)
 	bare, ok := d.domains.bare(name)
 	if !ok {
 		return a, err
 	}
-	b, bareErr := d.replica.lookup(bare)
+	b, bareErr := d.replica.lookup(bare, at)
 	switch {
 	case errors.Is(err, ErrNoAccount):
 		return b, bareErr

@@ -380,3 +380,17 @@ func TestAFullPoolWaitsNoLongerThanTheCaller(t *testing.T) {
 		t.Errorf("callers that went away made the server unhealthy: %v", err)
 	}
 }
+
+// verifier.Directory says of a Delegated account: to one server at most.
+func TestDelegatedCodeIsSentToOneServer(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string][]*reply{"closes without answer": nil, "never answers": {}} {
+		first := serve(t, func(request) []*reply { return answer })
+		second := serve(t, func(request) []*reply { return []*reply{result(ldap.ApplicationBindResponse, 49, "")} })
+		d := open(t, fakeConfig(first, second))
+		_, err := d.CheckPassword(t.Context(), Account{DN: dn("alice"), Delegated: true}, opaque.Text("pw123456"))
+		if n := first.binds.Load() + second.binds.Load(); n != 1 || errors.As(err, new(*PasswordError)) {
+			t.Errorf("%s: %d binds with the code, %v", name, n, err)
+		}
+	}
+}

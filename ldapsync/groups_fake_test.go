@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -342,4 +343,56 @@ func FuzzPrimarySID(f *testing.F) {
 			t.Errorf("%x of %q is %x, %s", octets, rid, got, textSID(got))
 		}
 	})
+}
+
+func reference(url string) *reply {
+	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, 19, nil, "")
+	p.AppendChild(text(url))
+	return &reply{op: p}
+}
+
+// The groups below the base are at another server, which the search says.
+func TestGroupsElsewhereAreNotANo(t *testing.T) {
+	t.Parallel()
+	const group, user = "cn=suspended,dc=example,dc=org", "uid=alice,ou=people,dc=example,dc=org"
+	f := &fakeDirectory{answers: map[string]func(string) []*reply{
+		"":    always(anEntry("", []string{"objectClass", "top"})),
+		user:  always(anEntry(user, []string{"uid", "alice"})),
+		group: lists(group, "(objectClass=*)"),
+		"dc=example,dc=org sub": func(string) []*reply {
+			return []*reply{reference("ldap://other/ou=groups,dc=example,dc=org"), searchDone(0)}
+		},
+	}}
+	c := fakeConfig(serve(t, f.answer))
+	d := drained(t, open(t, patient(c)))
+	if in, err := d.Memberships(Account{DN: user}).In(t.Context(), group, true); err == nil {
+		t.Errorf("in the group: %v; want an error, since nobody can tell", in)
+	}
+}
+
+// The first server dies between two searches, and the second is still loading its
+// data, when 389-DS says of every entry that it is not there.
+func TestServerThatLoadsItsDataIsNotANo(t *testing.T) {
+	t.Parallel()
+	const group, user = "cn=suspended,dc=example,dc=org", "uid=alice,ou=people,dc=example,dc=org"
+	var dead atomic.Bool
+	known := &fakeDirectory{answers: map[string]func(string) []*reply{
+		"":   always(anEntry("", []string{"objectClass", "top"})),
+		user: always(anEntry(user, []string{"uid", "alice"})),
+	}}
+	first := serve(t, func(r request) []*reply {
+		if dead.Load() {
+			return nil
+		}
+		if r.op.Tag == ldap.ApplicationSearchRequest && searched(r).base == user {
+			dead.Store(true)
+		}
+		return known.answer(r)
+	})
+	loading := &fakeDirectory{answers: map[string]func(string) []*reply{"": always(anEntry("", []string{"objectClass", "top"}))}}
+	second := serve(t, loading.answer)
+	d := drained(t, open(t, patient(fakeConfig(first, second))))
+	if in, err := d.Memberships(Account{DN: user}).In(t.Context(), group, false); err == nil {
+		t.Errorf("in the group: %v; want an error, since nobody can tell", in)
+	}
 }

@@ -66,16 +66,20 @@ func (p *poller) groupAt(ctx context.Context, dn string) (Group, error) {
 // search returns what one search finds, or an error if that may not be all.
 func (g *ldapGroups) search(ctx context.Context, base string, scope int, filter string, types bool, attrs []string) (found []*ldap.Entry, err error) {
 	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, maxGroups+1, 0, types, filter, attrs, nil)
+	var result *ldap.SearchResult
 	err = g.pool.use(ctx, func(ctx context.Context, c *conn) error {
-		return c.do(ctx, g.cfg.Timeout, func(l *ldap.Conn) error {
-			result, err := l.Search(request)
-			if err == nil {
-				found = result.Entries
-			}
+		return c.do(ctx, g.cfg.Timeout, func(l *ldap.Conn) (err error) {
+			result, err = l.Search(request)
 			return err
 		})
 	})
-	return found, err
+	switch {
+	case err != nil:
+		return nil, err
+	case len(result.Referrals) > 0:
+		return nil, fmt.Errorf("part of what is below %q is at another server, which is not followed", base)
+	}
+	return result.Entries, nil
 }
 
 // entry returns the entry of a DN if it matches, with the names of attributes,
@@ -156,7 +160,23 @@ func (m *ldapMembers) in(ctx context.Context, group string, nested bool) (bool, 
 		return m.above(ctx, group)
 	}
 	e, err := m.entry(ctx, group, listing([]string{m.dn}, m.names), none)
+	if e == nil && err == nil {
+		err = m.still(ctx)
+	}
 	return e != nil, err
+}
+
+// still returns nil if the account is where it was. A server that loads its data
+// says of every group that it is not there, and need not be the one that load asked.
+func (m *ldapMembers) still(ctx context.Context) error {
+	found, err := m.search(ctx, m.dn, ldap.ScopeBaseObject, "(objectClass=*)", true, []string{none})
+	if err == nil && len(found) == 0 {
+		err = errors.New("it is not there")
+	}
+	if err != nil {
+		return fmt.Errorf("read the account's entry again: %w", err)
+	}
+	return nil
 }
 
 // load reads of the account's entry what groups may list it by. It must be
@@ -191,6 +211,9 @@ func (m *ldapMembers) load(ctx context.Context) error {
 // above tells whether the account is in a group or in one below it.
 func (m *ldapMembers) above(ctx context.Context, group string) (bool, error) {
 	norm, err := m.spelling(ctx, group)
+	if err == nil && norm == "" {
+		err = m.still(ctx)
+	}
 	if err != nil || norm == "" {
 		return false, err
 	}

@@ -67,6 +67,9 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 	}
 	err = p.pool.use(ctx, func(ctx context.Context, c *conn) (err error) {
 		info, err = c.checkPassword(ctx, a, password, controls...)
+		if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
+			link.answered = true // the code may be spent: another server would say that it is wrong
+		}
 		return err
 	})
 	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {

@@ -55,7 +55,7 @@ func (r *replica) state() (ready bool, entries int, refreshed time.Time) {
 }
 
 // lookup returns the account of a canonical name.
-func (r *replica) lookup(name string) (Account, error) {
+func (r *replica) lookup(name string, at when) (Account, error) {
 	if r.refreshed.Load() == nil {
 		return Account{}, ErrNotReady
 	}
@@ -66,7 +66,7 @@ func (r *replica) lookup(name string) (Account, error) {
 	case len(records) == 0:
 		return Account{}, ErrNoAccount
 	}
-	return r.build(name, records, when{now: r.now()})
+	return r.build(name, records, at)
 }
 
 // holders returns the records that have name, all of one person.

@@ -84,7 +84,11 @@ func (d *Directory) rewrap(ctx context.Context, w editor, p named, o EnrollOptio
 	for _, rec := range p.records {
 		entries := []*record{rec}
 		for dn := range rec.each(fieldToken) {
-			if token := b.byDN(dn); token != nil && token != rec {
+			token, err := b.linked(rec, dn)
+			if err != nil {
+				return err
+			}
+			if token != rec {
 				entries = append(entries, token)
 			}
 		}

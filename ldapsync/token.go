@@ -3,6 +3,7 @@ package ldapsync
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,10 @@ const maxID = 1000
 
 // maxTokens bounds the tokens of an account: each makes guessing easier.
 const maxTokens = 8
+
+// maxOpens bounds the tries to open the sealed keys of an account, some 80 µs each:
+// whoever may write an entry must not choose how long that takes.
+const maxOpens = 200
 
 // when says for which moment an account is made, and whether sealed keys are left
 // as they are: then the account is good for telling whether it is well formed.
@@ -31,6 +36,7 @@ type builder struct {
 	account Account
 	names   []string // canonical names of the account, for which its keys may be sealed
 	active  int      // tokens that the directory checks
+	opens   int      // tries to open sealed keys
 }
 
 // build returns the account of records, which belong to one person and are
@@ -77,14 +83,34 @@ func (b *builder) entry(rec *record) {
 		b.active += len(tokens)
 		return
 	}
-	for _, dn := range tokens {
-		switch token := b.byDN(dn); {
-		case token == nil:
-			b.problem("", fmt.Errorf("%s names %.200q, which is not below the base DN, has no %s, or may not be read", b.schema.token, dn, b.schema.key))
-		case token != rec:
+	for i, dn := range tokens {
+		if i == maxLinks {
+			b.problem("", fmt.Errorf("%d values of %s, of which %d are looked at", len(tokens), b.schema.token, maxLinks))
+			return
+		}
+		if token, err := b.linked(rec, dn); err != nil {
+			b.problem("", err)
+		} else if token != rec {
 			b.tokens(token)
 		}
 	}
+}
+
+// maxLinks bounds how many entries are looked at for the tokens of one.
+const maxLinks = 4 * maxTokens
+
+// linked returns the entry that rec names for a token of its owner's. What has a
+// login name of its own is somebody else's: its key would be shared, and failures
+// with it.
+func (b *builder) linked(rec *record, dn string) (*record, error) {
+	token := b.byDN(dn)
+	if token == nil {
+		return nil, fmt.Errorf("%s names %.200q, which is not below the base DN, has no %s, or may not be read", b.schema.token, dn, b.schema.key)
+	}
+	if name := token.first(fieldName); token != rec && name != "" && !slices.Contains(b.names, name) {
+		return nil, fmt.Errorf("%s names %.200q, which is somebody else's entry", b.schema.token, dn)
+	}
+	return token, nil
 }
 
 // tokens adds the keys of rec itself.
@@ -185,7 +211,7 @@ func (b *builder) open(value string, slots int, serial string) (Token, error) {
 		return Token{}, errors.New("sealed key, but directory.sealing_key_file is not set")
 	}
 	tried := []string{serial}
-	for i := range slots {
+	for i := range max(slots, maxTokens) { // those before it may have gone
 		tried = append(tried, strconv.Itoa(i+1))
 	}
 	var first error
@@ -194,6 +220,9 @@ func (b *builder) open(value string, slots int, serial string) (Token, error) {
 			continue
 		}
 		for _, name := range b.names {
+			if b.opens++; b.opens > maxOpens {
+				return Token{}, fmt.Errorf("too many keys and login names in one account: more than %d tries to open them", maxOpens)
+			}
 			c, err := b.keyring.Open(sealed.Binding{Realm: b.realm, User: name, Slot: slot}, value)
 			if err == nil {
 				return Token{Key: c.Key, Algorithm: c.Algorithm, Digits: c.Digits, Period: c.Period}, nil

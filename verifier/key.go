@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -70,8 +71,19 @@ func (k Key) ID() string {
 	h := sha256.New()
 	h.Write([]byte("lockstep key\x00" + k.Algorithm + "\x00"))
 	binary.Write(h, binary.BigEndian, int64(k.Period))
-	h.Write(k.Bytes.Reveal())
+	h.Write(k.padded())
 	return keyPrefix + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// padded returns what HMAC makes of k (RFC 2104, section 2), less the zeros at the
+// end: keys that differ and make the same codes are one.
+func (k Key) padded() []byte {
+	b := k.Bytes.Reveal()
+	if h := algorithms[k.Algorithm].new(); len(b) > h.BlockSize() {
+		h.Write(b)
+		b = h.Sum(nil)
+	}
+	return bytes.TrimRight(b, "\x00")
 }
 
 // Step returns the time step that t lies in (T in RFC 6238, section 4.2). Before

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -646,5 +647,36 @@ func TestOddsOfSeveralTokens(t *testing.T) {
 	}
 	if r := eight.Lock / one.Lock; r < 7.9 || r > 8.1 || eight.Year <= two.Year {
 		t.Errorf("eight tokens give %.3f times the chance", r)
+	}
+}
+
+// HMAC pads a key with zeros to a block, and hashes a longer one (RFC 2104,
+// section 2). So different octets make the same codes.
+func TestKeysThatMakeTheSameCodesAreOne(t *testing.T) {
+	long := strings.Repeat("k", 70)
+	hashed := sha1.Sum([]byte(long))
+	for _, tt := range []struct{ name, a, b string }{
+		{"a zero at the end", "12345678901234567890", "12345678901234567890\x00"},
+		{"zeros up to the block", "12345678901234567890", "12345678901234567890" + strings.Repeat("\x00", 44)},
+		{"longer than the block", long, string(hashed[:])},
+	} {
+		t.Run(tt.name+", two tokens", func(t *testing.T) {
+			w := newTokens(t, 0, 1)
+			w.dir.account.Keys[0].Bytes, w.dir.account.Keys[1].Bytes = opaque.Text(tt.a), opaque.Text(tt.b)
+			w.must("secret"+w.of(0, 0), Accepted, None)
+			if d, err := w.login("secret" + w.of(0, 0)); err != nil || d.Outcome == Accepted {
+				t.Errorf("the code was accepted twice: %+v, %v", d, err)
+			}
+		})
+		t.Run(tt.name+", enrolled again", func(t *testing.T) {
+			w := newTokens(t, 0)
+			w.dir.account.Keys[0].Bytes = opaque.Text(tt.a)
+			code := w.of(0, 0)
+			w.must("secret"+code, Accepted, None)
+			w.dir.account.Keys[0].Bytes = opaque.Text(tt.b)
+			if d, err := w.login("secret" + code); err != nil || d.Outcome == Accepted {
+				t.Errorf("the code was accepted twice: %+v, %v", d, err)
+			}
+		})
 	}
 }

@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"lockstep/config"
 	"lockstep/internal/radius"
+	"lockstep/ldapsync"
 	"lockstep/verifier"
 )
 
@@ -30,8 +32,9 @@ func (r rules) authorize(chosen **config.Rule) func(context.Context, verifier.Ac
 	if len(r.list) == 0 {
 		return nil
 	}
+	began := r.dir.current.Load()
 	return func(ctx context.Context, a verifier.Account) error {
-		rule, err := r.first(ctx, a)
+		rule, err := r.first(ctx, a, began)
 		if err != nil {
 			return err
 		}
@@ -45,8 +48,13 @@ func (r rules) authorize(chosen **config.Rule) func(context.Context, verifier.Ac
 
 // first returns the first rule that matches a, or nil. No rule is passed over
 // because its group could not be asked about: it might be the one that refuses.
-func (r rules) first(ctx context.Context, a verifier.Account) (*config.Rule, error) {
+// Nor because a reload has brought another directory since the login began, which
+// may not have a group of that name.
+func (r rules) first(ctx context.Context, a verifier.Account, began *ldapsync.Directory) (*config.Rule, error) {
 	dir, entry, err := r.dir.entry(a)
+	if err == nil && dir != began {
+		err = errors.New("the configuration has changed meanwhile")
+	}
 	if err != nil {
 		return nil, err
 	}

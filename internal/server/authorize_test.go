@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"lockstep/config"
 	"lockstep/internal/replyattr"
 	"lockstep/internal/testenv"
+	"lockstep/ldapsync"
 	"lockstep/verifier"
 )
 
@@ -147,5 +149,44 @@ func TestDoctorLooksAtTheGroupsOfRules(t *testing.T) {
 	if len(got) != 3 || !got[0].Bad || got[0].Subject != "rule typo" || !strings.Contains(got[0].Text, `"cn=tow,dc=x" is not there`) ||
 		!got[1].Bad || !strings.Contains(got[1].Text, "lists no members") || got[2].Bad || got[2].Text != "4, about 4 groups" {
 		t.Errorf("found %+v", got)
+	}
+}
+
+// A login is under way with the old rules when a reload brings a directory in
+// which the group has another name. The old rule then refuses nobody.
+func TestReloadBetweenCodeAndRules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, group string) *config.Config {
+		path := filepath.Join(dir, name)
+		people(t, path, "bob")
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fmt.Fprintf(f, "dn: cn=%s,dc=x\ncn: %s\nmember: uid=bob,dc=x\n\n", group, group)
+		return testConfig(dir, name)
+	}
+	s := begin(t, write("old.ldif", "contractors"))
+	next := write("new.ldif", "externals")
+	a, err := s.dir.Account("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chosen *config.Rule
+	ask := rulesAt("test", []config.Rule{{Name: "contractors", Groups: []string{"cn=contractors,dc=x"}, Deny: true}}, s.dir).authorize(&chosen)
+	if err := ask(t.Context(), a); err == nil {
+		t.Fatal("before the reload: let in")
+	}
+	d, err := ldapsync.Open(directoryConfig(next.Directory, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.dir.current.Store(d) // as directory.use does, before the new rules are set
+	if err := ask(t.Context(), a); err == nil {
+		t.Error("bob, whom both configurations refuse, is let in")
 	}
 }

@@ -144,7 +144,7 @@ func cause(a verifier.Account, said string) string {
 // entry returns the directory in use and what it has of a.
 func (d *directory) entry(a verifier.Account) (*ldapsync.Directory, ldapsync.Account, error) {
 	current := d.current.Load()
-	entry, err := current.Lookup(a.Name)
+	entry, err := current.Entry(a.Name)
 	if err == nil && entry.ID != a.ID {
 		// The name went to somebody else since the code was looked at.
 		err = fmt.Errorf("entry of %q has changed meanwhile", a.Name)
