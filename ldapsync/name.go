@@ -33,6 +33,24 @@ var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point
 // 253 octets before or after, not UTF-8, or that holds a control, format or
 // invisible character. name may be anything.
 func Canonical(name string) (string, error) {
+	if isPlain(name) {
+		return strings.ToLower(name), nil
+	}
+	return canonical(name)
+}
+
+// isPlain tells whether all that Canonical does to name is to change its case.
+// Nearly all names are of that kind.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxName
+}
+
+func canonical(name string) (string, error) {
 	if len(name) > maxName {
 		return "", &NameError{"longer than 253 octets"}
 	}

@@ -13,6 +13,7 @@ func TestCanonical(t *testing.T) {
 		{name: "plain", in: "alice", want: "alice"},
 		{name: "case", in: "ALICE", want: "alice"},
 		{name: "spaces", in: "  alice \u00a0 b  c ", want: "alice b c"},
+		{name: "ASCII spaces", in: " Alice   b ", want: "alice b"},
 		{name: "full width", in: "ｕ１", want: "u1"},
 		{name: "sharp s", in: "Straße", want: "strasse"},
 		{name: "composed and not", in: "e\u0301", want: "\u00e9"},
@@ -50,8 +51,12 @@ func FuzzCanonical(f *testing.F) {
 	for _, seed := range []string{"alice", "ＡＬＩＣＥ", "Straße", "e\u0301", "\u0345\u03b1", "a\u3000b", "\ufdfa", "\u1e9e", "İ", "a\xff", ""} {
 		f.Add(seed)
 	}
+	f.Add("A.b-c_d\\e@x~!")
 	f.Fuzz(func(t *testing.T, name string) {
 		got, err := Canonical(name)
+		if slow, err2 := canonical(name); slow != got || (err == nil) != (err2 == nil) {
+			t.Errorf("Canonical(%q) = %q, %v; the long way %q, %v", name, got, err, slow, err2)
+		}
 		if err != nil {
 			if got != "" || !errors.As(err, new(*NameError)) {
 				t.Errorf("Canonical(%q) = %q, %v", name, got, err)
@@ -109,5 +114,11 @@ func TestDomains(t *testing.T) {
 	}
 	if _, err := Open(Config{URLs: []string{"ldif:" + file}, Domains: []string{`a\b`}}); err == nil {
 		t.Error(`a domain with a backslash is taken`)
+	}
+}
+
+func TestPlainNamesCostNothing(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { Canonical("alice@example.org") }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

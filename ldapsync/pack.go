@@ -202,17 +202,21 @@ func idText(id string) string {
 
 // normalizeDN returns the one form of dn, or dn in lower case where it has
 // none: such an entry can still be told from others.
-func normalizeDN(dn string) string { return string(appendDN(nil, dn)) }
+func normalizeDN(dn string) string {
+	var plain [128]byte
+	return string(appendDN(plain[:0], dn))
+}
 
-// appendDN is normalizeDN that appends to norm.
+// appendDN appends what normalizeDN returns to norm, which must be empty.
 func appendDN(norm []byte, dn string) []byte {
-	if plain, ok := plainDN(norm, dn); ok {
-		return plain
+	norm, ok := plainDN(norm, dn)
+	if ok {
+		return norm
 	}
-	if slow, err := ldif.NormalizeDN(dn); err == nil {
-		return append(norm, slow...)
+	if other, err := ldif.NormalizeDN(dn); err == nil {
+		return append(norm[:0], other...)
 	}
-	return append(norm, strings.ToLower(dn)...)
+	return append(norm[:0], strings.ToLower(dn)...)
 }
 
 // plainDN appends to norm what [ldif.NormalizeDN] would return, if dn is one of

@@ -30,6 +30,7 @@ type poller struct {
 	info     serverInfo // of its server
 	cookieOf *server    // whose cookie it is
 	doubt    bool       // the last refresh would have removed many
+	nobody   bool       // was enrolled at the last full refresh
 	fresh    bool       // no full refresh has succeeded on conn
 	mark     watermark  // where the next search for changes begins
 	nextFull time.Time  // when the next full refresh is due
@@ -202,7 +203,9 @@ func (p *poller) plan(began time.Time, full bool, err error) {
 	p.nextPoll = now.Add(max(p.cfg.pace.changes, rest))
 	switch {
 	case errors.Is(err, errAnew):
-		p.nextPoll = now
+		// At once, but a server that asks for it again and again gets it no more
+		// often than this.
+		p.nextPoll = began.Add(p.cfg.pace.changes)
 	case err == nil && full:
 		p.failures = 0
 		p.nextFull = now.Add(max(p.cfg.pace.full, rest))

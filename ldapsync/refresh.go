@@ -78,10 +78,11 @@ func (p *poller) search(ctx context.Context, full bool) (err error) {
 	return err
 }
 
-// watched takes note of a connection that has failed.
+// watched takes note of a connection that has failed, or is to a server that has
+// no time.
 func (p *poller) watched(ctx context.Context, err error) error {
 	var link *linkError
-	if errors.As(err, &link) && p.conn != nil {
+	if (errors.As(err, &link) || elsewhere(err)) && p.conn != nil {
 		if ctx.Err() == nil {
 			// The binds of users go elsewhere then, too.
 			p.conn.server.health.leave(p.cfg.Now(), err)
@@ -121,17 +122,17 @@ func (p *poller) collectAll(ctx context.Context) error {
 
 // completed makes what has been read the content.
 func (p *poller) completed() {
-	before, _, _ := p.replica.state()
+	ready, _, _ := p.replica.state()
 	p.replica.complete(p.cfg.Now())
-	if before {
-		return
-	}
 	_, enrolled, _ := p.replica.state()
-	p.cfg.Log.Info("directory read", "url", p.conn.server.name, "entries", enrolled)
-	if enrolled == 0 {
+	if !ready {
+		p.cfg.Log.Info("directory read", "url", p.conn.server.name, "entries", enrolled)
+	}
+	if enrolled == 0 && !p.nobody {
 		p.cfg.Log.Warn("no enrolled account found: is the base DN right, and may the service account read the key attribute?",
 			"base", p.cfg.BaseDN, "attribute", p.schema.key)
 	}
+	p.nobody = enrolled == 0
 }
 
 // changes reads what has changed since the newest change seen. The filter asks

@@ -116,13 +116,13 @@ func (r *replica) record(id string) (found *record) {
 
 // byDN returns the record of the entry that dn names in any spelling, or nil.
 func (r *replica) byDN(dn string) *record {
-	norm := normalizeDN(dn)
-	return r.byNorm(r.hash(norm), norm)
+	var buffer [128]byte
+	return r.byNorm(appendDN(buffer[:0], dn))
 }
 
-func (r *replica) byNorm(hash uint32, norm string) (found *record) {
-	r.dns.each(hash, func(rec *record) bool {
-		if normalizeDN(rec.first(fieldDN)) == norm {
+func (r *replica) byNorm(norm []byte) (found *record) {
+	r.dns.each(r.hashOf(norm), func(rec *record) bool {
+		if normalizeDN(rec.first(fieldDN)) == string(norm) {
 			found = rec
 		}
 		return found == nil

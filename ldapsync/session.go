@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,8 +27,9 @@ type session struct {
 	wire       *wire.Conn
 	cookie     string // sent; "" for none
 	refreshing bool
-	pending    string // cookie to be kept once the refresh is complete
-	unknown    bool   // an entry is there of which nothing else was told
+	present    bool     // a present phase has ended: what it has not named is gone
+	pending    string   // cookie to be kept once the refresh is complete
+	unknown    []string // IDs of entries said to be there that were not known then
 }
 
 var (
@@ -67,7 +69,10 @@ func (p *poller) sync(ctx context.Context) error {
 	s := &session{poller: p, wire: c, cookie: p.resumable()}
 	err = s.run(ctx)
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		err = cause
+	}
+	if errors.Is(err, errAnew) {
+		p.setCookie("")
 	}
 	return err
 }
@@ -141,7 +146,23 @@ func (s *session) entry(m *wire.Message) error {
 	return nil
 }
 
-func (s *session) keep(id string) { s.unknown = !s.replica.keep(id) || s.unknown }
+// keep takes note that an entry is there. OpenLDAP lists changed and new ones as
+// present before it sends them, so that one may be unknown now and known later.
+func (s *session) keep(id string) {
+	if !s.replica.keep(id) && len(s.unknown) < mostUnknown {
+		s.unknown = append(s.unknown, id)
+	}
+}
+
+// mostUnknown bounds what a server can make us remember. With more, everything is
+// read anew.
+const mostUnknown = 1_000_000
+
+// misses tells whether an entry is said to be there that is still not known.
+func (s *session) misses() bool {
+	unknown := func(id string) bool { return !s.replica.keep(id) }
+	return len(s.unknown) == mostUnknown || slices.ContainsFunc(s.unknown, unknown)
+}
 
 // remember keeps the cookie to resume from: at once if what it stands for has been
 // taken, else when the refresh is complete. An empty one is none.
@@ -161,10 +182,12 @@ func (s *session) info(m *wire.Message) error {
 	case wire.IDSet:
 		s.idSet(m)
 	case wire.RefreshPresent:
-		// Whatever was not named is gone (RFC 4533, section 3.3.2).
-		return s.phaseEnded(true, m.RefreshDone)
+		// Whatever was not named is gone (RFC 4533, section 3.3.2). It goes when the
+		// refresh is complete: another phase may follow, and name more.
+		s.present = true
+		return s.phaseEnded(m.RefreshDone)
 	case wire.RefreshDelete:
-		return s.phaseEnded(s.cookie == "", m.RefreshDone)
+		return s.phaseEnded(m.RefreshDone)
 	}
 	return nil
 }
@@ -183,24 +206,24 @@ func (s *session) idSet(m *wire.Message) {
 	}
 }
 
-// phaseEnded drops what the refresh has not seen, if that means that it is gone,
-// and takes the refresh for complete if it is done.
-func (s *session) phaseEnded(sweep, done bool) error {
-	if !s.refreshing {
+// phaseEnded takes the refresh for complete if it is done, and drops what it has
+// not seen, if that means that it is gone.
+func (s *session) phaseEnded(done bool) error {
+	if !s.refreshing || !done {
 		return nil
 	}
-	if sweep {
+	if s.present || s.cookie == "" {
 		if err := s.sweep(); err != nil {
 			return err
 		}
 	}
-	if !done {
-		return nil
-	}
-	if s.unknown {
+	if s.misses() {
 		// Somebody is enrolled whom we do not know.
 		s.cfg.Log.Warn("the directory takes an entry for known that is not", "url", s.server().name)
-		return errAnew
+		if s.cookie != "" {
+			return errAnew
+		}
+		// Nor would it be told the next time.
 	}
 	s.refreshing = false
 	s.failures = 0
@@ -237,7 +260,7 @@ func (s *session) server() *server { return s.conn.server }
 // that something is wrong.
 func (s *session) done(m *wire.Message) error {
 	switch code := m.Result.Code; {
-	case s.cookie != "" && (code == refreshRequired || code == unwillingToPerform):
+	case s.hasCookie() && (code == refreshRequired || code == unwillingToPerform):
 		s.cfg.Log.Warn("the directory does not know any more what was told (was a backup restored?), reading everything", "url", s.server().name, "err", m.Result.Err())
 		return errAnew
 	case code == ldap.LDAPResultUnavailableCriticalExtension:
@@ -248,15 +271,15 @@ func (s *session) done(m *wire.Message) error {
 	return m.Result.Err()
 }
 
+// hasCookie tells whether the server was given one, or has given one since.
+func (s *session) hasCookie() bool { return s.cookie != "" || s.lastCookie() != "" }
+
 // ended returns err as the rest of the package knows errors: what a server has
 // answered, or that it has not.
 func (s *session) ended(err error) error {
 	var refused *wire.ResultError
 	switch {
-	case errors.Is(err, errAnew):
-		s.setCookie("")
-		return err
-	case errors.Is(err, errNoSync):
+	case errors.Is(err, errAnew), errors.Is(err, errNoSync):
 		return err
 	case errors.Is(err, wire.ErrDisconnected):
 		return &linkError{err: fmt.Errorf("%s: %w", s.server().name, err), answered: true}

@@ -148,23 +148,24 @@ func (b *builder) valid(rec *record) error {
 	if why := rec.first(fieldDisabled); why != "" {
 		return errors.New(why)
 	}
-	for _, limit := range []struct {
-		f     field
-		attr  string
-		wrong func(time.Time) bool
-		text  string
-	}{{fieldNotBefore, b.schema.notBefore, b.at.now.Before, "not valid before"}, {fieldNotAfter, b.schema.notAfter, b.at.now.After, "not valid after"}} {
-		v := rec.first(limit.f)
-		if v == "" {
-			continue
-		}
-		at, err := generalizedTime(v)
-		if err != nil {
-			return fmt.Errorf("%s %.50q: want a time such as 20260101000000Z", limit.attr, v)
-		}
-		if limit.wrong(at) {
-			return fmt.Errorf("%s %s", limit.text, at.Format(time.RFC3339))
-		}
+	if err := b.limit(b.schema.notBefore, rec.first(fieldNotBefore), -1, "not valid before"); err != nil {
+		return err
+	}
+	return b.limit(b.schema.notAfter, rec.first(fieldNotAfter), +1, "not valid after")
+}
+
+// limit says, with text, that the time is on the wrong side of v, if that is set:
+// before it at -1, after it at +1.
+func (b *builder) limit(attr, v string, wrong int, text string) error {
+	if v == "" {
+		return nil
+	}
+	at, err := generalizedTime(v)
+	if err != nil {
+		return fmt.Errorf("%s %.50q: want a time such as 20260101000000Z", attr, v)
+	}
+	if b.at.now.Compare(at) == wrong {
+		return fmt.Errorf("%s %s", text, at.Format(time.RFC3339))
 	}
 	return nil
 }

@@ -17,13 +17,13 @@ func (p *poller) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	defer tick.Stop()
 	whole := time.NewTimer(p.cfg.pace.whole - rand.N(p.cfg.pace.whole/5))
 	defer whole.Stop()
+	began := p.cfg.Now()
 	var last csns // what the server had at the look before, if that was ahead of us
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-whole.C:
-			p.setCookie("")
 			cancel(errAnew)
 			return
 		case <-tick.C:
@@ -35,6 +35,10 @@ func (p *poller) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 		case err != nil && ctx.Err() == nil:
 			p.conn.server.health.leave(p.cfg.Now(), err)
 			cancel(err)
+			return
+		case p.live.Load() && p.replica.enrolled.Load() == 0 && p.cfg.Now().Sub(began) >= p.cfg.pace.full:
+			// Nobody tells that we may read now what we could not.
+			cancel(errAnew)
 			return
 		case !known || !p.live.Load() || !seen.behind(server):
 			last = nil

@@ -29,7 +29,7 @@ func (r *replica) put(e rawEntry) {
 	rec := &record{text: string(r.text), seen: r.turn}
 	r.norm = appendDN(r.norm[:0], rec.first(fieldDN))
 	rec.dn = r.hashOf(r.norm)
-	if other := r.byNorm(rec.dn, string(r.norm)); other != nil && other.id() != id {
+	if other := r.byNorm(r.norm); other != nil && other.id() != id {
 		// Deleted and made anew: a DN names one entry.
 		r.drop(other)
 	}
@@ -116,7 +116,7 @@ const fewToOpen = 100
 // that came together has been put, since entries refer to one another.
 func (r *replica) told(changed []*record) {
 	at := when{now: r.now(), unopened: len(changed) > fewToOpen}
-	bad := 0
+	bad, said := 0, map[string]bool{}
 	for _, rec := range changed {
 		if r.record(rec.id()) != rec {
 			continue
@@ -126,9 +126,10 @@ func (r *replica) told(changed []*record) {
 			if err == nil {
 				_, err = r.build(name, records, at)
 			}
-			if err == nil || err == ErrNoAccount {
+			if err == nil || err == ErrNoAccount || said[name] {
 				continue
 			}
+			said[name] = true
 			if bad++; bad <= mostTold {
 				r.tell(name, records, err)
 			}

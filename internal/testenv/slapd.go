@@ -142,9 +142,8 @@ func (s *SlapdServer) configure(t testing.TB) {
 		line("TLSCertificateFile %s/cert.pem", s.dir)
 		line("TLSCertificateKeyFile %s/key.pem", s.dir)
 	}
-	if s.options.noOATH {
-		line("database config\nrootdn %q", s.AdminDN)
-	}
+	// AdminDN may change the configuration, too, while the server runs.
+	line("database config\nrootdn %q", s.AdminDN)
 	line("database mdb\nsuffix %q\nrootdn %q\nrootpw %q\ndirectory %s", s.BaseDN, s.AdminDN, s.AdminPassword, data)
 	line("maxsize %d\ndbnosync\nindex objectClass,uid,entryUUID,entryCSN eq", slapdMaxSize)
 	limit := "unlimited"

@@ -1,0 +1,249 @@
+package ldapsync
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"lockstep/internal/opaque"
+	"lockstep/internal/testenv"
+	"lockstep/ldapsync/ldaptest"
+	"lockstep/ldapsync/sealed"
+	"lockstep/ldapsync/wire"
+)
+
+// feed gives a replica entries as a session does, one message after the other in
+// the same memory.
+type feed struct {
+	uuid    [16]byte
+	message wire.Message
+	dn, uid []byte
+}
+
+func newFeed(key string) *feed {
+	f := &feed{}
+	value := func(v string) [][]byte { return [][]byte{[]byte(v)} }
+	f.message.Attributes = []wire.Attribute{
+		{Name: []byte("objectClass"), Values: append(value("inetOrgPerson"), value("oathTOTPToken")...)},
+		{Name: []byte("uid"), Values: [][]byte{nil}},
+		{Name: []byte("oathSecret"), Values: value(key)},
+	}
+	return f
+}
+
+func (f *feed) entry(n int) rawEntry {
+	binary.BigEndian.PutUint64(f.uuid[8:], uint64(n))
+	f.uid = fmt.Appendf(f.uid[:0], "user%07d", n)
+	f.dn = append(append(append(f.dn[:0], "uid="...), f.uid...), ",ou=people,dc=example,dc=org"...)
+	f.message.Attributes[1].Values[0] = f.uid
+	return rawEntry{dn: f.dn, uuid: f.uuid[:], get: f.message.Values}
+}
+
+func replicaFor(t testing.TB, change ...func(*Config)) *replica {
+	t.Helper()
+	c := Config{URLs: []string{"ldap://127.0.0.1"}, BaseDN: "dc=example,dc=org"}
+	for _, f := range change {
+		f(&c)
+	}
+	return open(t, c).replica
+}
+
+func filled(r *replica, key string, n int) *replica {
+	f := newFeed(key)
+	r.begin()
+	for i := range n {
+		r.put(f.entry(i))
+	}
+	r.sweep()
+	r.complete(time.Now())
+	return r
+}
+
+// sealedFor returns a key sealed for a user, and what opens it.
+func sealedFor(t testing.TB, user string) (string, *sealed.Keyring) {
+	t.Helper()
+	private, err := sealed.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := sealed.NewKeyring(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := private.Public().Seal(sealed.Binding{Realm: "dc=example,dc=org", User: user, Slot: "1"},
+		sealed.Content{Key: opaque.Text("12345678901234567890"), Algorithm: "SHA1", Digits: 6, Period: 30 * time.Second, Created: time.Unix(1e9, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value, ring
+}
+
+var sizes = []struct {
+	name string
+	n    int
+}{{"10k", 10_000}, {"100k", 100_000}, {"1M", 1_000_000}}
+
+// BenchmarkRefresh is a first refresh, without the network.
+func BenchmarkRefresh(b *testing.B) {
+	value, _ := sealedFor(b, "user0000000")
+	for _, keys := range []struct{ name, value string }{{"plain", key1}, {"sealed", value}} {
+		for _, size := range sizes {
+			b.Run(keys.name+"/"+size.name, func(b *testing.B) {
+				b.ReportAllocs()
+				before := int64(liveHeap())
+				var r *replica
+				for b.Loop() {
+					r = filled(replicaFor(b), keys.value, size.n)
+				}
+				b.ReportMetric(float64(int64(liveHeap())-before)/float64(size.n), "B/record")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size.n), "ns/record")
+				runtime.KeepAlive(r)
+			})
+		}
+	}
+}
+
+func liveHeap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkRefreshUnchanged is one in which everything is as it was.
+func BenchmarkRefreshUnchanged(b *testing.B) {
+	const n = 100_000
+	r := filled(replicaFor(b), key1, n)
+	b.ReportAllocs()
+	for b.Loop() {
+		filled(r, key1, n)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
+}
+
+func BenchmarkLookup(b *testing.B) {
+	const n = 100_000
+	value, ring := sealedFor(b, "user0000007")
+	for _, keys := range []struct {
+		name, value string
+		of          int // users that are looked up
+	}{{"plain", key1, n}, {"sealed", value, 1}} {
+		b.Run(keys.name, func(b *testing.B) {
+			d := open(b, Config{URLs: []string{"ldap://127.0.0.1"}, BaseDN: "dc=example,dc=org", Keyring: ring})
+			filled(d.replica, keys.value, n)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if _, err := d.Lookup(fmt.Sprintf("user%07d", (7+i)%n)); err != nil {
+					b.Fatal(err)
+				}
+				i = (i + 7919) % keys.of
+			}
+		})
+	}
+}
+
+func TestMemoryOfARecord(t *testing.T) {
+	value, _ := sealedFor(t, "user0000000")
+	const n = 20_000
+	for name, value := range map[string]string{"plain": key1, "sealed": value} {
+		before := int64(liveHeap())
+		r := filled(replicaFor(t), value, n)
+		octets := (int64(liveHeap()) - before) / n
+		if octets > 350 {
+			t.Errorf("%s: %d octets a record, want at most 350", name, octets)
+		}
+		runtime.KeepAlive(r)
+	}
+}
+
+// BenchmarkFirstSession is a first refresh over loopback, from the connection up to
+// the first login.
+func BenchmarkFirstSession(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(size.name, func(b *testing.B) {
+			s := ldaptest.Serve(b, func(c *ldaptest.Conn) { sendMany(c, size.n) })
+			cfg := Config{URLs: []string{s.URL}, BaseDN: "dc=example,dc=org"}
+			for b.Loop() {
+				d := open(b, cfg)
+				ctx, cancel := context.WithCancel(b.Context())
+				ended := make(chan error)
+				go func() { ended <- d.Run(ctx) }()
+				if err := d.WaitReady(ctx); err != nil || !has(d, "user0000001") || d.Status().Entries != size.n {
+					b.Fatal(err, d.Status())
+				}
+				cancel()
+				<-ended
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size.n), "ns/record")
+		})
+	}
+}
+
+// sendMany is a server with n entries.
+func sendMany(c *ldaptest.Conn, n int) {
+	for {
+		r := c.Search()
+		if r.Sync == nil {
+			c.Send(openLDAP(), ldaptest.Done(0, ""))
+			continue
+		}
+		sample := string(is("user0000000", 0x7777777, "objectClass", "oathTOTPToken").Octets(r.ID))
+		id := ldaptest.UUID(0x7777777)
+		var buffer []byte
+		for i := range n {
+			uid, uuid := fmt.Sprintf("user%07d", i), ldaptest.UUID(i)
+			buffer = append(buffer, strings.NewReplacer("user0000000", uid, string(id[:]), string(uuid[:])).Replace(sample)...)
+			if len(buffer) > 1<<20 {
+				c.Write(buffer)
+				buffer = buffer[:0]
+			}
+		}
+		c.Write(buffer)
+		c.Send(ldaptest.RefreshDelete(true).Cookie(csn("001:1")))
+		c.Hold()
+		return
+	}
+}
+
+// BenchmarkChange is the time from the acknowledgement of a change to when a login
+// sees it.
+func BenchmarkChange(b *testing.B) {
+	s := testenv.Slapd(b, testenv.WithSyncprov())
+	s.Add(b, crowd(1, 1000))
+	d := open(b, live(s))
+	run(b, d)
+	admin, err := ldap.DialURL(s.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer admin.Close()
+	if err := admin.Bind(s.AdminDN, s.AdminPassword); err != nil {
+		b.Fatal(err)
+	}
+	var late []time.Duration
+	for n := 0; b.Loop(); n++ {
+		key := []string{key2, key1}[n%2]
+		m := ldap.NewModifyRequest(dn("u0500"), nil)
+		m.Replace("oathSecret", []string{key})
+		if err := admin.Modify(m); err != nil {
+			b.Fatal(err)
+		}
+		acknowledged := time.Now()
+		for keyOf(d, "u0500") != key {
+			runtime.Gosched()
+		}
+		late = append(late, time.Since(acknowledged))
+	}
+	slices.Sort(late)
+	b.ReportMetric(float64(late[len(late)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(late[len(late)*99/100].Microseconds()), "p99-µs")
+}
