@@ -22,7 +22,7 @@ var keyAttributes = map[string]string{
 	"oath":       "oathSecret",
 	"freeipa":    "ipatokenOTPkey",
 	"freeradius": "radiusControlAttribute",
-	"ad":         "msDS-cloudExtensionAttribute1",
+	"ad":         "adminDescription",
 }
 
 func readDirectory(t *table) Directory {

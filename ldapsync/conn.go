@@ -163,6 +163,7 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap
 		return nil
 	}
 	if isAnswer(err) {
+		oneLine(err)
 		return fmt.Errorf("%s: %w", c.server.name, err)
 	}
 	c.broken = true
@@ -170,6 +171,15 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap
 		return &linkError{err: fmt.Errorf("no answer from %s: %w", c.server.name, context.Cause(ctx)), timeout: true}
 	}
 	return &linkError{err: fmt.Errorf("%s: %w", c.server.name, err), answered: c.wire.read.Load() != before}
+}
+
+// oneLine takes from an answer what some servers end their texts with: a line feed,
+// or the NUL of a string in C.
+func oneLine(err error) {
+	var answer *ldap.Error
+	if errors.As(err, &answer) && answer.Err != nil {
+		answer.Err = errors.New(strings.Trim(answer.Err.Error(), " \t\r\n\x00"))
+	}
 }
 
 // isAnswer tells a result code of the server from those that go-ldap makes up,

@@ -148,6 +148,10 @@ func (w *serverEditor) explain(err error, e edit) string {
 	if !errors.As(err, &answer) {
 		return ""
 	}
+	if holdsAny(answer.Err.Error(), "multiple values") {
+		// Code 19 of OpenLDAP, and 65 of 389-DS.
+		return fmt.Sprintf(" (may %s have several values here? Else -replace the one that is there, which somebody else may have added just now)", s.key)
+	}
 	switch answer.ResultCode {
 	case ldap.LDAPResultInsufficientAccessRights:
 		return fmt.Sprintf(" (%s may not write %s there; grant it, or bind as somebody who may)", w.as, e.what(s.key))

@@ -142,6 +142,7 @@ func (d *Directory) tokenEntry(p holder, e Enrolment, o EnrollOptions) (edits []
 	token.mod(opAdd, s.algorithm, w.algorithm...)
 	token.mod(opAdd, s.digits, w.digits...)
 	token.mod(opAdd, s.period, w.period...)
+	token.mod(opAdd, "ipatokenTOTPclockOffset", "0") // which its class must have
 	edits = append(edits, token)
 	if o.Replace {
 		edits = append(edits, removals(p.tokens)...)

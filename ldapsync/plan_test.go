@@ -60,12 +60,12 @@ func TestWhatIsWritten(t *testing.T) {
 		{name: "freeipa", c: Config{Schema: "freeipa"}, e: Enrolment{Key: key, Algorithm: "SHA256", Digits: 8, Period: time.Minute, Serial: "4711,x"},
 			want: "changetype: add\nobjectClass: top\nobjectClass: ipatoken\nobjectClass: ipatokenTOTP\nipatokenUniqueID: 4711,x\n" +
 				"ipatokenOwner: uid=alice,ou=people,dc=example,dc=org\nipatokenOTPkey: 12345678901234567890\nipatokenOTPalgorithm: sha256\n" +
-				"ipatokenOTPdigits: 8\nipatokenTOTPtimeStep: 60\n\n"},
+				"ipatokenOTPdigits: 8\nipatokenTOTPtimeStep: 60\nipatokenTOTPclockOffset: 0\n\n"},
 		{name: "freeipa, enrolled", c: Config{Schema: "freeipa"}, e: usual, tokens: []attrs{{"dn": {"cn=t"}}}, err: ErrEnrolled.Error()},
 		{name: "freeipa, replaced: the new one first", c: Config{Schema: "freeipa"}, e: usual, o: EnrollOptions{Replace: true}, tokens: []attrs{{"dn": {"cn=t"}}},
 			want: "changetype: add\nobjectClass: top\nobjectClass: ipatoken\nobjectClass: ipatokenTOTP\nipatokenUniqueID: 4711\n" +
 				"ipatokenOwner: uid=alice,ou=people,dc=example,dc=org\nipatokenOTPkey: 12345678901234567890\nipatokenOTPalgorithm: sha1\n" +
-				"ipatokenOTPdigits: 6\nipatokenTOTPtimeStep: 30\n\ndn: cn=t\nchangetype: delete\n\n"},
+				"ipatokenOTPdigits: 6\nipatokenTOTPtimeStep: 30\nipatokenTOTPclockOffset: 0\n\ndn: cn=t\nchangetype: delete\n\n"},
 		{name: "delegated to the overlay", c: Config{Delegate: true}, e: usual, err: "enrol people by its own tools"},
 		{name: "delegated, and sealed", c: Config{Schema: "freeipa", Delegate: true, SealTo: publicKey(t)}, e: usual, err: "could not read a key that is sealed"},
 	} {

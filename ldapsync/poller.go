@@ -35,6 +35,7 @@ type poller struct {
 	mark     watermark  // where the next search for changes begins
 	nextFull time.Time  // when the next full refresh is due
 	nextPoll time.Time  // when the next search of any kind is due
+	toldOwn  bool       // that users may write their own keys
 	failures int        // in a row, of connecting and of full refreshes
 
 	live atomic.Bool // a session is under way, and its refresh is complete
@@ -239,6 +240,8 @@ func kind(err error) string {
 	var link *linkError
 	var answer *ldap.Error
 	switch {
+	case errors.Is(err, errStalled):
+		return "stalled"
 	case errors.As(err, &link), errors.Is(err, errAway), elsewhere(err):
 		return "away"
 	case errors.As(err, &answer):

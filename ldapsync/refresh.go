@@ -41,7 +41,12 @@ func (p *poller) connect(ctx context.Context) error {
 func (p *poller) meet(info serverInfo) error {
 	p.info = info
 	if info.mustSeal(p.schema.key) && !p.replica.sealedOnly.Swap(true) {
-		p.cfg.Log.Warn("every user of Active Directory can read this attribute: keys in clear are refused", "attribute", p.schema.key)
+		p.cfg.Log.Warn("others can read this attribute of Active Directory: keys in clear are refused", "attribute", p.schema.key)
+	}
+	if info.ownWrite(p.schema.key) && !p.toldOwn {
+		p.toldOwn = true
+		p.cfg.Log.Error("people may write this attribute in their own entry in Active Directory, unless that was changed: a stolen password is enough to enrol another key; set key_attribute",
+			"attribute", p.schema.key)
 	}
 	mode := "poll"
 	if p.syncs() {
@@ -138,7 +143,7 @@ func (p *poller) completed() {
 // changes reads what has changed since the newest change seen. The filter asks
 // for no key, so that an entry that has lost its key is found too.
 func (p *poller) changes(ctx context.Context) error {
-	err := p.collect(ctx, p.mark.filter())
+	err := p.collect(ctx, p.mark.filter(p.schema.filter()))
 	p.replica.settle()
 	if err != nil {
 		return fmt.Errorf("read changed accounts: %w", err)

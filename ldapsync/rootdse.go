@@ -2,7 +2,6 @@ package ldapsync
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ type serverInfo struct {
 	openLDAP        bool
 	activeDirectory bool
 	suffix          string // the naming context that holds the base DN; "" if none does
+	key             keyRights
 }
 
 const (
@@ -27,7 +27,7 @@ const (
 // that can do nothing but be searched.
 func (c *conn) rootDSE(ctx context.Context, base string) (info serverInfo, err error) {
 	request := ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
-		[]string{"objectClass", "supportedControl", "supportedCapabilities", "namingContexts"}, nil)
+		[]string{"objectClass", "supportedControl", "supportedCapabilities", "namingContexts", "schemaNamingContext"}, nil)
 	var result *ldap.SearchResult
 	err = c.do(ctx, c.server.cfg.Timeout, func(l *ldap.Conn) (err error) {
 		result, err = l.Search(request)
@@ -50,14 +50,8 @@ func (c *conn) rootDSE(ctx context.Context, base string) (info serverInfo, err e
 			info.suffix = context
 		}
 	}
-	return info, nil
-}
-
-// publicOnAD are attributes of Active Directory's base schema, which cannot be
-// made confidential there: every user can read them.
-var publicOnAD = regexp.MustCompile(`(?i)^(info|comment|description|adminDescription|adminDisplayName|extensionAttribute\d+|msDS-cloudExtensionAttribute\d+|userParameters|notes|otherMailbox|url|wWWHomePage|pager|personalTitle|employeeType)$`)
-
-// mustSeal tells whether keys in attr can be read by anybody at such a server.
-func (i serverInfo) mustSeal(attr string) bool {
-	return i.activeDirectory && publicOnAD.MatchString(attr)
+	if info.activeDirectory {
+		info.key, err = c.keyRights(ctx, e.GetEqualFoldAttributeValue("schemaNamingContext"))
+	}
+	return info, err
 }

@@ -63,8 +63,9 @@ var schemas = map[string]schema{
 		classToken: "ipatokenTOTP",
 	},
 	"freeradius": {key: "radiusControlAttribute", encoding: "base32", control: true},
-	"ad":         {login: "sAMAccountName", key: "msDS-cloudExtensionAttribute1", encoding: "base32"},
-	"custom":     {algorithms: algorithmNames},
+	// An attribute of the base schema that people cannot write in their own entry.
+	"ad":     {login: "sAMAccountName", key: "adminDescription", encoding: "base32"},
+	"custom": {algorithms: algorithmNames},
 }
 
 var attributeName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)(;[A-Za-z0-9-]+)*$`)

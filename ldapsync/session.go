@@ -41,6 +41,9 @@ var (
 	// names the control also where no database has the overlay for it.
 	errNoSync = errors.New("the server does not tell of changes")
 
+	// errStalled ends a refresh that has stopped in the middle.
+	errStalled = errors.New("incomplete; does 389-DS stop at a size limit? Raise nsSizeLimit and nsLookThroughLimit of the service account")
+
 	// errBehind ends a session that the server has forgotten.
 	errBehind = errors.New("the server has changes that it did not tell")
 )
@@ -291,8 +294,14 @@ func (s *session) ended(err error) error {
 	if s.refreshing {
 		what = "read all accounts"
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("%w (incomplete; does 389-DS stop at a size limit? Raise nsSizeLimit and nsLookThroughLimit of the service account)", err)
+	stalled := errors.Is(err, os.ErrDeadlineExceeded)
+	if stalled {
+		err = fmt.Errorf("%w (%w)", err, errStalled)
 	}
-	return &linkError{err: fmt.Errorf("%s: %s: %w", what, s.server().name, err), answered: true}
+	err = fmt.Errorf("%s: %s: %w", what, s.server().name, err)
+	if ready, _, _ := s.replica.state(); stalled && ready {
+		// The server is not away for binds, and logins can be decided on what is known.
+		return err
+	}
+	return &linkError{err: err, answered: true}
 }

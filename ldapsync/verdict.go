@@ -143,8 +143,10 @@ func holdsAny(text string, parts ...string) bool {
 var policyCauses = map[int8]string{0: "expired", 1: "locked", 2: "must be changed"}
 
 // policyCause returns what the controls of an answer say against the password.
-// With "must be changed" the bind succeeds, so the result alone is no yes.
-func policyCause(result *ldap.SimpleBindResult) string {
+// With "must be changed" the bind succeeds, so the result alone is no yes. 389-DS
+// sends the control for that with each expired password, too: the newer one says
+// which, and whether a grace login was granted.
+func policyCause(result *ldap.SimpleBindResult) (cause string) {
 	if result == nil {
 		return ""
 	}
@@ -154,11 +156,14 @@ func policyCause(result *ldap.SimpleBindResult) string {
 			if c.Error >= 0 {
 				return or(policyCauses[c.Error], "refused by the password policy")
 			}
+			if c.Grace >= 0 {
+				return ""
+			}
 		case *ldap.ControlVChuPasswordMustChange:
-			return "must be changed"
+			cause = "must be changed"
 		}
 	}
-	return ""
+	return cause
 }
 
 // What Active Directory says beside invalidCredentials: "... data 52e, v4563".

@@ -33,13 +33,15 @@ func (m *watermark) see(get func(attr string) [][]byte) {
 }
 
 // filter finds what may have changed since. It is inclusive: that costs little,
-// and what is read again unchanged is not written again.
-func (m watermark) filter() string {
+// and what is read again unchanged is not written again. Where nothing was seen
+// nobody is enrolled, and all can be found: not everything that the directory has,
+// once a second.
+func (m watermark) filter(all string) string {
 	switch {
 	case m.usn > 0:
 		return "(uSNChanged>=" + strconv.FormatInt(m.usn, 10) + ")"
 	case m.time != "":
 		return "(modifyTimestamp>=" + m.time + ")"
 	}
-	return "(objectClass=*)"
+	return all
 }

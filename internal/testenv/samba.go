@@ -79,6 +79,7 @@ server services = ldap
 interfaces = %[2]s/8
 bind interfaces only = yes
 ldap server require strong auth = no
+ldb:nosync = true
 dsdb:schema update allowed = yes
 tls keyfile = %[1]s/key.pem
 tls certfile = %[1]s/cert.pem
