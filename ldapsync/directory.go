@@ -48,6 +48,7 @@ type Status struct {
 	Kind      string    // "ldap" or "ldif"
 	URL       string    // of the server in use or tried last, or the file; it holds no secret
 	Mode      string    // how changes of an LDAP server are noticed: "syncrepl" or "poll"; "" while that is not known
+	OwnKeys   bool      // people may write the key attribute of their own entries (Active Directory), so that a password is enough to enrol
 	Ready     bool      // the first complete refresh is done
 	Healthy   bool      // Err is nil and the replica is ready
 	Entries   int       // enrolled accounts, unusable ones included

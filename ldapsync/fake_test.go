@@ -387,7 +387,9 @@ func TestDelegatedCodeIsSentToOneServer(t *testing.T) {
 	for name, answer := range map[string][]*reply{"closes without answer": nil, "never answers": {}} {
 		first := serve(t, func(request) []*reply { return answer })
 		second := serve(t, func(request) []*reply { return []*reply{result(ldap.ApplicationBindResponse, 49, "")} })
-		d := open(t, fakeConfig(first, second))
+		c := fakeConfig(first, second)
+		c.Schema, c.Delegate = "freeipa", true
+		d := open(t, c)
 		_, err := d.CheckPassword(t.Context(), Account{DN: dn("alice"), Delegated: true}, opaque.Text("pw123456"))
 		if n := first.binds.Load() + second.binds.Load(); n != 1 || errors.As(err, new(*PasswordError)) {
 			t.Errorf("%s: %d binds with the code, %v", name, n, err)

@@ -149,3 +149,22 @@ func TestGroupsWithTheOverlayMemberof(t *testing.T) {
 	s.Modify(t, "dn: "+groupDN("others")+"\nadd: member\nmember: "+dn("alice")+"\n")
 	inGroups{{"alice", groupDN("direct"), false, false}, {"alice", groupDN("others"), true, true}}.test(t, d)
 }
+
+// Where the overlay is missing, the password alone binds, and may end in digits.
+func TestNobodyIsLetInWhereTheOverlayIsMissing(t *testing.T) {
+	t.Parallel()
+	s := testenv.Slapd(t, testenv.WithSyncprov())
+	s.Add(t, overlayParams+overlayToken("t1", "oathTOTPLastTimeStep: 4711")+overlayUser("alice", "cn=t1,dc=example,dc=org"))
+	s.Modify(t, modification("alice", "replace: userPassword", "userPassword: alice-pw123456", "-"))
+	c := live(s)
+	c.Delegate = true
+	d := open(t, c)
+	run(t, d)
+	err := check(t, d, lookup(t, d, "alice"), "alice-pw123456")
+	if !errors.Is(err, errNoOverlay) || errors.As(err, new(*PasswordError)) {
+		t.Errorf("%v, want that nobody can tell", err)
+	}
+	if err := check(t, d, lookup(t, d, "alice"), "alice-pw"); cause(err) != "invalid credentials" {
+		t.Errorf("a wrong password: %v", err)
+	}
+}

@@ -35,16 +35,16 @@ type poller struct {
 	mark     watermark  // where the next search for changes begins
 	nextFull time.Time  // when the next full refresh is due
 	nextPoll time.Time  // when the next search of any kind is due
-	toldOwn  bool       // that users may write their own keys
 	failures int        // in a row, of connecting and of full refreshes
 
 	live atomic.Bool // a session is under way, and its refresh is complete
 
-	mu     sync.Mutex // guards what follows
-	url    string     // of the server of the service connection, or tried last for one
-	err    error      // of the last search
-	mode   string     // how changes are noticed, "" while that is not known
-	cookie string     // to resume a session by, "" for none
+	mu      sync.Mutex // guards what follows
+	url     string     // of the server of the service connection, or tried last for one
+	err     error      // of the last search
+	ownKeys bool       // people may write their own keys
+	mode    string     // how changes are noticed, "" while that is not known
+	cookie  string     // to resume a session by, "" for none
 }
 
 func newServer(c Config, r *replica) (*poller, error) {
@@ -67,13 +67,20 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 	if a.Delegated && p.schema.owner != "" {
 		controls = append(controls, otpRequired())
 	}
-	err = p.pool.use(ctx, func(ctx context.Context, c *conn) (err error) {
-		info, err = c.checkPassword(ctx, a, password, controls...)
-		if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
-			link.answered = true // the code may be spent: another server would say that it is wrong
-		}
-		return err
-	})
+	bind := func() error {
+		return p.pool.use(ctx, func(ctx context.Context, c *conn) (err error) {
+			info, err = c.checkPassword(ctx, a, password, controls...)
+			if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
+				link.answered = true // the code may be spent: another server would say that it is wrong
+			}
+			return err
+		})
+	}
+	if a.Delegated && p.schema.owner == "" {
+		err = p.overlayBind(ctx, a, bind)
+	} else {
+		err = bind()
+	}
 	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {
 		return info, err
 	}
@@ -83,7 +90,7 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 func (p *poller) status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Status{Kind: "ldap", URL: p.url, Mode: p.mode, Err: p.err}
+	return Status{Kind: "ldap", URL: p.url, Mode: p.mode, OwnKeys: p.ownKeys, Err: p.err}
 }
 
 func (p *poller) setCookie(cookie string) {

@@ -43,8 +43,12 @@ func (p *poller) meet(info serverInfo) error {
 	if info.mustSeal(p.schema.key) && !p.replica.sealedOnly.Swap(true) {
 		p.cfg.Log.Warn("others can read this attribute of Active Directory: keys in clear are refused", "attribute", p.schema.key)
 	}
-	if info.ownWrite(p.schema.key) && !p.toldOwn {
-		p.toldOwn = true
+	p.mu.Lock()
+	own := info.ownWrite(p.schema.key)
+	first := own && !p.ownKeys
+	p.ownKeys = own
+	p.mu.Unlock()
+	if first {
 		p.cfg.Log.Error("people may write this attribute in their own entry in Active Directory, unless that was changed: a stolen password is enough to enrol another key; set key_attribute",
 			"attribute", p.schema.key)
 	}

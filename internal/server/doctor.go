@@ -19,7 +19,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 		all = append(all, f)
 	}
 	all = append(all, s.directoryFinding())
-	all = append(all, keyFindings(s.dir.current.Load().Census())...)
+	all = append(all, keyFindings(s.dir.current.Load())...)
 	all = append(all, s.storeFinding())
 	all = append(all, s.problemFindings(ctx)...)
 	all = append(all, s.ruleFindings(ctx)...)
@@ -84,7 +84,13 @@ var noticed = map[string]string{
 }
 
 // keyFindings tells of how keys lie in the directory.
-func keyFindings(c ldapsync.Census) (all []admin.Finding) {
+func keyFindings(dir *ldapsync.Directory) (all []admin.Finding) {
+	if dir.Status().OwnKeys {
+		all = append(all, admin.Finding{Subject: "keys", Bad: true,
+			Text:   "people may write the key attribute in their own entries, so that a stolen password is enough to enrol another key",
+			Advice: "set key_attribute to one that they cannot write, such as adminDescription, or take the right from SELF"})
+	}
+	c := dir.Census()
 	if c.Overlay > 0 {
 		all = append(all, admin.Finding{Subject: "directory", Bad: true,
 			Text:   fmt.Sprintf("%d entries have the object class oathTOTPUser: where OpenLDAP has the overlay otp, it wants a code at each bind of theirs, and their password alone is refused", c.Overlay),
