@@ -1,17 +1,21 @@
 // Package ldapsync is the directory as Lockstep sees it: who is enrolled, with
 // which key, and whether a password is right.
 //
-// A [Directory] keeps a replica of the enrolled accounts in memory, so that
-// looking one up costs no network. It follows one of two sources: an LDAP
-// server, polled for changes, or an LDIF file. A password is checked by a bind
-// at the LDAP server, or against the hashes of the file.
+// A [Directory] keeps a replica of the enrolled entries in memory, so that
+// looking somebody up costs no network: a third of a kilobyte for each, read
+// without a lock, and never held up by a refresh. It follows an LDAP server or an
+// LDIF file. A server that can tell of changes does (RFC 4533); others are polled.
+// A password is checked by a bind at the LDAP server, or against the hashes of the
+// file.
 //
 // # What it promises
 //
 //   - Nothing is dropped from the replica after an incomplete refresh: a size
 //     limit, a lost connection, a broken or an empty file leave the content as
-//     it was.
-//   - A check of a password costs the directory one bind, and no search. An
+//     it was. What a complete one would drop many of is looked for twice.
+//   - Sealed keys stay sealed in memory, and are opened when somebody logs in.
+//   - A check of a password costs the directory one bind, and no search but where
+//     OpenLDAP's overlay otp has to have checked a code in it. An
 //     empty or blank password, or one that holds a NUL, costs none: a server
 //     would take an empty one as an anonymous bind that succeeds (RFC 4513,
 //     section 5.1.2).
@@ -34,11 +38,10 @@
 // # What it does not
 //
 // It computes no codes and keeps no state of logins. It knows groups by their
-// lists of members, and no dynamic ones, nor the group of a gidNumber. It does
-// not notice the deletion of an entry, or a change that a replica of the directory applied
-// late, before the next full refresh, which is a minute away at most in an
-// ordinary directory. An account that the directory has disabled stays in the
-// replica: its bind fails.
+// lists of members, and no dynamic ones, nor the group of a gidNumber. Where a
+// server is polled, the deletion of an entry, or a change that a replica of the
+// directory applied late, is noticed at the next full refresh, which is a minute
+// away at most in an ordinary directory.
 //
 // # Hostile input
 //

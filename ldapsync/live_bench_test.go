@@ -21,7 +21,7 @@ import (
 // takes from a writer's acknowledgement until a change counts. LOCKSTEP_BENCH_ENTRIES
 // sets other sizes.
 func BenchmarkLive(b *testing.B) {
-	sizes := []int{10_000, 100_000}
+	sizes := []int{10_000, 100_000, 1_000_000}
 	if n, err := strconv.Atoi(os.Getenv("LOCKSTEP_BENCH_ENTRIES")); err == nil {
 		sizes = []int{n}
 	}
