@@ -102,20 +102,3 @@ func TestSomebodyElsesTokenIsNotTaken(t *testing.T) {
 		t.Errorf("mallory has %d tokens, one of them alice's", len(a.Tokens))
 	}
 }
-
-func BenchmarkLookupSealed(b *testing.B) {
-	ring, to := newKeyring(b)
-	var lines []string
-	for i := range 8 {
-		lines = append(lines, "oathSecret: "+sealFor(b, to, testRealm, "alice", fmt.Sprint(i+1), fmt.Sprintf("12345678901234567%03d", i)))
-	}
-	one := inFile("bob", "oathSecret: "+sealFor(b, to, testRealm, "bob", "1", "12345678901234567890"))
-	d := refreshed(b, Config{URLs: []string{"ldif:" + ldifFile(b, one+inFile("alice", lines...))}, BaseDN: testRealm, Keyring: ring})
-	for _, name := range []string{"nobody", "bob", "alice"} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				d.Lookup(name)
-			}
-		})
-	}
-}
