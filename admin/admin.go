@@ -20,13 +20,17 @@ import (
 
 // User is one enrolled account as admins see it.
 type User struct {
-	Name      string `json:"name"`
-	DN        string `json:"dn,omitempty"`
-	Problem   string `json:"problem,omitempty"` // why the enrolment cannot be used
-	Algorithm string `json:"algorithm,omitempty"`
-	Digits    int    `json:"digits,omitempty"`
-	Period    int    `json:"period_seconds,omitempty"`
-	Delegated bool   `json:"delegated,omitempty"` // the directory checks the codes; of devices nothing is known here
+	Name    string `json:"name"`
+	DN      string `json:"dn,omitempty"`
+	Problem string `json:"problem,omitempty"` // why the enrolment cannot be used
+
+	// UnusedTokens says why further tokens are not used: disabled, out of date, or
+	// with a key that cannot be read.
+	UnusedTokens []string `json:"unused_tokens,omitempty"`
+	Algorithm    string   `json:"algorithm,omitempty"`
+	Digits       int      `json:"digits,omitempty"`
+	Period       int      `json:"period_seconds,omitempty"`
+	Delegated    bool     `json:"delegated,omitempty"` // the directory checks the codes; of devices nothing is known here
 
 	Failures    int        `json:"failures"` // in a row
 	Locked      bool       `json:"locked"`   // until an admin unlocks

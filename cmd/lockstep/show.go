@@ -57,6 +57,7 @@ func rows(u admin.User) [][2]string {
 	case len(u.Tokens) == 0:
 		all = append(all, named("clock", clock(only(u), u.Unlearned))...)
 	}
+	all = append(all, named("not used", u.UnusedTokens)...)
 	all = append(all, named("last logins", lastLogins(u))...)
 	return append(all, named("what to do", whatToDo(u))...)
 }

@@ -129,6 +129,14 @@ func table(t *testing.T, u admin.User) string {
 }
 
 // What the helpdesk's scripts read keeps its names.
+// A token that is not used is named beside those that are.
+func TestRowsOfUnusedTokens(t *testing.T) {
+	all := rows(admin.User{Name: "alice", UnusedTokens: []string{`token "4711": token disabled`}})
+	if !slices.Contains(all, [2]string{"not used", `token "4711": token disabled`}) {
+		t.Errorf("%q", all)
+	}
+}
+
 func TestUserAsJSON(t *testing.T) {
 	u := admin.User{Name: "alice", Clock: &admin.Clock{Observed: noon}, Logins: []admin.Login{{At: noon}}, Waiting: []admin.Wait{{Until: noon}},
 		OutOfStep: &admin.OutOfStep{At: noon, Offsets: []float64{1}}}

@@ -74,7 +74,7 @@ func (u users) lookup(name string) (ldapsync.Account, error) {
 
 func (u users) describe(ctx context.Context, a ldapsync.Account) (admin.User, error) {
 	account := account(a)
-	user := admin.User{Name: a.Name, DN: a.DN, Delegated: account.Delegated}
+	user := admin.User{Name: a.Name, DN: a.DN, Delegated: account.Delegated, UnusedTokens: a.Problems}
 	if len(account.Keys) > 0 {
 		k := account.Keys[0]
 		user.Algorithm, user.Digits, user.Period = string(k.Algorithm), k.Digits, int(k.Period/time.Second)
