@@ -3,7 +3,7 @@
 GO ?= go
 BIN ?= bin
 HELPER ?= /usr/libexec/lockstep/lockstep-pam
-FUZZTIME ?= 4s
+FUZZTIME ?= 2s
 BENCHTIME ?= 2s
 
 .PHONY: build pam demo test test-directories lint fuzz bench fleet tools

@@ -134,6 +134,9 @@ type Users interface {
 	// directory yet; one that was used before is left alone.
 	Seed(ctx context.Context, keyID string, period time.Duration, step int64, at time.Time) error
 
+	// SealingKeys returns the IDs of the private keys that open sealed keys.
+	SealingKeys(ctx context.Context) ([]string, error)
+
 	// Update reads what has changed in the directory, at once.
 	Update(ctx context.Context) error
 

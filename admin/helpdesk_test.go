@@ -50,6 +50,8 @@ func (u *users) Seed(_ context.Context, keyID string, period time.Duration, step
 	return u.err
 }
 
+func (u *users) SealingKeys(context.Context) ([]string, error) { return []string{"kid1"}, u.err }
+
 func (u *users) Update(context.Context) error {
 	u.note("update")
 	return u.err

@@ -86,6 +86,7 @@ func NewServer(u Users, log *slog.Logger) *http.Server {
 	mux.HandleFunc("POST /v1/reset-clock", h.resetClock)
 	mux.HandleFunc("POST /v1/seed", h.seed)
 	mux.HandleFunc("POST /v1/update", h.update)
+	mux.HandleFunc("GET /v1/sealing-keys", h.sealingKeys)
 	return &http.Server{
 		Handler:        mux,
 		ReadTimeout:    5 * time.Second,

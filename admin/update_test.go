@@ -27,3 +27,15 @@ func TestUpdate(t *testing.T) {
 		t.Errorf("no server: %v, want ErrUnreachable", err)
 	}
 }
+
+func TestSealingKeys(t *testing.T) {
+	u := &users{}
+	c, _ := serve(t, u, &bytes.Buffer{})
+	if ids, err := c.SealingKeys(t.Context()); err != nil || len(ids) != 1 || ids[0] != "kid1" {
+		t.Errorf("%q, %v", ids, err)
+	}
+	u.err = errors.New("no")
+	if ids, err := c.SealingKeys(t.Context()); err == nil {
+		t.Errorf("%q and no error", ids)
+	}
+}

@@ -2,7 +2,8 @@ package ldapsync
 
 import "lockstep/ldapsync/sealed"
 
-// Census counts what is in the replica.
+// Census counts what people have in the replica. Tokens that are nobody's are left
+// out.
 type Census struct {
 	Keys     int            // all of them
 	Sealed   map[string]int // how many of them are sealed, by the ID of the key that opens them; "" for those that are malformed
@@ -14,9 +15,14 @@ type Census struct {
 // Census goes through the replica, which takes a second or two for a million.
 func (d *Directory) Census() Census {
 	c := Census{Sealed: map[string]int{}}
-	d.replica.ids.all(func(rec *record) bool {
-		for f, v := range rec.fields() {
-			c.count(f, v)
+	d.replica.people(func(_ string, records []*record, _ error) bool {
+		for _, rec := range records {
+			c.add(rec)
+			for dn := range rec.each(fieldToken) {
+				if token := d.replica.byDN(dn); token != nil && token != rec && token.first(fieldName) == "" {
+					c.add(token)
+				}
+			}
 		}
 		return true
 	})
@@ -27,6 +33,12 @@ func (d *Directory) Census() Census {
 		c.Overlay = 0
 	}
 	return c
+}
+
+func (c *Census) add(rec *record) {
+	for f, v := range rec.fields() {
+		c.count(f, v)
+	}
 }
 
 func (c *Census) count(f field, v string) {

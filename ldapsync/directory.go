@@ -121,6 +121,9 @@ func (d *Directory) Lookup(name string) (Account, error) {
 	return d.lookup(canonical, when{now: d.replica.now()})
 }
 
+// Opens returns the IDs of the private keys by which sealed keys are opened.
+func (d *Directory) Opens() []string { return d.replica.keyring.IDs() }
+
 // Entry is Lookup for who needs no keys: those that are sealed stay so, and the
 // Tokens are not to be used.
 func (d *Directory) Entry(name string) (Account, error) {

@@ -31,6 +31,9 @@ func (d *Directory) enrolment(p holder, e Enrolment, o EnrollOptions) ([]edit, e
 		return nil, ErrEnrolled
 	}
 	slot := sealed.DefaultSlot
+	if o.Add && len(old)+len(s.elsewhere(p.target)) >= maxTokens {
+		return nil, fmt.Errorf("%d tokens are there already: at most %d count", len(old)+len(s.elsewhere(p.target)), maxTokens)
+	}
 	if o.Add {
 		slot = strconv.Itoa(len(old) + 1)
 	}

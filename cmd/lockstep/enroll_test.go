@@ -77,7 +77,7 @@ func TestWrittenIsSeenAtOnce(t *testing.T) {
 			if !strings.HasSuffix(out, " enrolled\n") || strings.Contains(out, alice.base32()) {
 				t.Errorf("enroll: %s", out)
 			}
-			if out := s.mustRun("list"); !strings.Contains(out, "pending: no code has been right yet") {
+			if out := s.mustRun("list"); !strings.Contains(out, "pending: has not logged in yet") {
 				t.Errorf("before a code: %s", out)
 			}
 			s.must(plainClient, "alice", alice.password+alice.code(0), accept)

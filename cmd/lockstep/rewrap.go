@@ -10,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 
+	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/server"
 	"lockstep/ldapsync"
@@ -43,7 +44,30 @@ func (a *app) rewrap(args []string) error {
 		return err
 	}
 	o.DryRun = *dryRun
+	if o.BindDN != "" && cfg.Directory.BindDN == "" {
+		cfg.Directory.BindDN, cfg.Directory.BindPassword = o.BindDN, o.BindPassword
+	}
+	if err := a.serverOpens(cfg); err != nil {
+		return err
+	}
 	return a.rewrapIn(cfg, o, *asJSON)
+}
+
+// serverOpens makes sure that a server that runs here can open what is to be sealed:
+// one that was not reloaded would refuse everybody.
+func (a *app) serverOpens(cfg *config.Config) error {
+	if cfg.Admin.Socket == "" {
+		return nil
+	}
+	ids, err := admin.NewClient(cfg.Admin.Socket).SealingKeys(context.Background())
+	if errors.Is(err, admin.ErrUnreachable) {
+		return nil
+	}
+	if id := cfg.Directory.SealTo.ID(); err == nil && !slices.Contains(ids, id) {
+		err = &failure{status: statusNo, err: fmt.Errorf("user rewrap: the running server cannot open what is sealed to %s", id),
+			hint: "reload it, and all others, first: everybody would be refused"}
+	}
+	return err
 }
 
 func (a *app) rewrapIn(cfg *config.Config, o ldapsync.EnrollOptions, asJSON bool) error {

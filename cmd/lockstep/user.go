@@ -160,7 +160,7 @@ func standing(u admin.User) string {
 	case u.LockedUntil != nil:
 		return "some source has to wait until " + local(*u.LockedUntil)
 	case u.Pending:
-		return "pending: no code has been right yet"
+		return "pending: has not logged in yet"
 	}
 	return "active"
 }

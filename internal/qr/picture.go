@@ -37,8 +37,8 @@ func PNG(w io.Writer, text string, module int) error {
 }
 
 // SVG writes text to w as an SVG picture with the same border. It has no size of
-// its own and is as large as where it is put; a module is one unit of its view
-// box. It is black on white on every background and in every theme, since
+// its own, 8 pixels a module where nothing says otherwise; a module is one unit of
+// its view box. It is black on white on every background and in every theme, since
 // scanners take no other. It is an error if text does not fit a QR code.
 func SVG(w io.Writer, text string) error {
 	m, err := encode(text)
@@ -50,8 +50,8 @@ func SVG(w io.Writer, text string) error {
 		runs(&path, m, y)
 	}
 	// crispEdges, or a renderer blurs the edges between runs into grey lines.
-	_, err = fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[1]d" shape-rendering="crispEdges">`+
-		`<rect width="%[1]d" height="%[1]d" fill="#fff"/><path fill="#000" d="%[2]s"/></svg>`+"\n", m.size+2*quiet, path.String())
+	_, err = fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%[3]d" height="%[3]d" viewBox="0 0 %[1]d %[1]d" shape-rendering="crispEdges">`+
+		`<rect width="%[1]d" height="%[1]d" fill="#fff"/><path fill="#000" d="%[2]s"/></svg>`+"\n", m.size+2*quiet, path.String(), 8*(m.size+2*quiet))
 	return err
 }
 

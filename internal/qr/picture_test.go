@@ -88,7 +88,7 @@ func rasterise(t *testing.T, svg string, module int) []byte {
 		t.Fatalf("view box %q", d.ViewBox)
 	}
 	edge := strconv.Itoa(side)
-	if d.Width != "" || d.Rendering != "crispEdges" || d.Rect.Fill != "#fff" || d.Rect.Width != edge || d.Rect.Height != edge || len(d.Path) != 1 || d.Path[0].Fill != "#000" {
+	if d.Width != strconv.Itoa(8*side) || d.Rendering != "crispEdges" || d.Rect.Fill != "#fff" || d.Rect.Width != edge || d.Rect.Height != edge || len(d.Path) != 1 || d.Path[0].Fill != "#000" {
 		t.Errorf("not a scalable black path on a white square of %d: %+v", side, d)
 	}
 	if rest := run.ReplaceAllString(d.Path[0].D, ""); rest != "" {

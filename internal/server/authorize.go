@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"lockstep/config"
 	"lockstep/internal/radius"
@@ -69,8 +70,28 @@ func (r rules) first(ctx context.Context, a verifier.Account, began *ldapsync.Di
 				return rule, err
 			}
 		}
+		if rule.Deny {
+			if err := mustBeThere(ctx, dir, rule); err != nil {
+				return rule, err
+			}
+		}
 	}
 	return nil, nil
+}
+
+// mustBeThere makes sure that the groups that keep people out have not just been
+// renamed, or hidden from the service account: nobody is in them then.
+func mustBeThere(ctx context.Context, dir *ldapsync.Directory, rule *config.Rule) error {
+	for _, group := range rule.Groups {
+		g, err := dir.Group(ctx, group)
+		if err == nil && !g.Found {
+			err = errors.New("it is not there, or the service account may not read it")
+		}
+		if err != nil {
+			return fmt.Errorf("group %q of rule %q, which refuses its members: %w", group, rule.Name, err)
+		}
+	}
+	return nil
 }
 
 // reply returns the attributes that a rule gives.

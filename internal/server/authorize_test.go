@@ -47,7 +47,7 @@ func TestTheFirstRuleDecides(t *testing.T) {
 	s := begin(t, testConfig(dir, "x.ldif"))
 	list := []config.Rule{
 		{Name: "other client", Clients: []string{"other"}, Deny: true},
-		{Name: "contractors", Groups: []string{"cn=missing,dc=x", "CN=Contractors, dc=x"}, Deny: true},
+		{Name: "contractors", Groups: []string{"CN=Contractors, dc=x"}, Deny: true},
 		{Name: "direct", Groups: []string{"cn=two,dc=x"}},
 		{Name: "nested", Groups: []string{"cn=two,dc=x"}, Nested: true, Clients: []string{"other", "test"}},
 		{Name: "deep", Groups: []string{"cn=chain12,dc=x"}, Nested: true, Deny: true},
@@ -188,5 +188,26 @@ func TestReloadBetweenCodeAndRules(t *testing.T) {
 	s.dir.current.Store(d) // as directory.use does, before the new rules are set
 	if err := ask(t.Context(), a); err == nil {
 		t.Error("bob, whom both configurations refuse, is let in")
+	}
+}
+
+// A group that keeps people out and is not there keeps nobody out: it may have been
+// renamed.
+func TestARefusingGroupMustBeThere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "people.ldif")
+	people(t, path, "bob")
+	s := begin(t, testConfig(dir, "people.ldif"))
+	a, err := s.dir.Account("bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deny := range []bool{true, false} {
+		var chosen *config.Rule
+		ask := rulesAt("test", []config.Rule{{Name: "x", Groups: []string{"cn=renamed,dc=x"}, Deny: deny}}, s.dir).authorize(&chosen)
+		err := ask(t.Context(), a)
+		if no := (*verifier.DeniedError)(nil); (err != nil) != deny || errors.As(err, &no) {
+			t.Errorf("deny %v: %v", deny, err)
+		}
 	}
 }

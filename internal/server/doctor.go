@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,9 +69,15 @@ func (s *Server) directoryFinding() admin.Finding {
 	case err != nil:
 		f.Bad, f.Text = true, fmt.Sprintf("%s: %v", st.URL, err)
 		f.Advice = "nobody can log in by password until it answers; the log says more"
+		if errors.Is(err, ldapsync.ErrNotReady) && st.Err != nil {
+			f.Text = fmt.Sprintf("%s: %v", st.URL, st.Err)
+		}
 	case st.Err != nil:
 		f.Bad, f.Text = true, fmt.Sprintf("%s: not read since %s: %v", st.URL, st.Refreshed.Local().Format(time.DateTime), st.Err)
 		f.Advice = "changes of keys do not arrive until it can be read"
+	case st.Entries == 0:
+		f.Bad, f.Text = true, fmt.Sprintf("%s: nobody is enrolled, as far as the service account can see", st.URL)
+		f.Advice = "is base_dn right, and may the service account read the key attribute? It is looked again each minute, and at a reload"
 	default:
 		f.Text = fmt.Sprintf("%s: %d entries, read %s%s", st.URL, st.Entries, st.Refreshed.Local().Format(time.DateTime), noticed[st.Mode])
 	}
@@ -96,14 +103,14 @@ func keyFindings(dir *ldapsync.Directory) (all []admin.Finding) {
 			Text:   fmt.Sprintf("%d entries have the object class oathTOTPUser: where OpenLDAP has the overlay otp, it wants a code at each bind of theirs, and their password alone is refused", c.Overlay),
 			Advice: "delegate = true leaves the codes to the overlay; or take the class away, and name tokens in people's own entries"})
 	}
-	if c.SealTo == "" {
+	if c.SealTo == "" || c.Keys == 0 {
 		return all
 	}
 	current := c.Sealed[c.SealTo]
 	f := admin.Finding{Subject: "keys", Text: fmt.Sprintf("all %d are sealed to %s", c.Keys, c.SealTo)}
 	if current < c.Keys {
 		f.Bad, f.Text = true, fmt.Sprintf("%d of %d are sealed to %s", current, c.Keys, c.SealTo)
-		f.Advice = "lockstep user rewrap seals the others; before that, keep the old private keys"
+		f.Advice = "lockstep user rewrap seals the others; keep the old private keys until it has"
 	}
 	return append(all, f)
 }

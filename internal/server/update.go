@@ -23,6 +23,11 @@ func (u users) Update(ctx context.Context) error {
 	return nil
 }
 
+// SealingKeys returns the IDs of the private keys in use.
+func (u users) SealingKeys(context.Context) ([]string, error) {
+	return u.dir.current.Load().Opens(), nil
+}
+
 // pending tells whether no code of the keys has been right yet: none at a login, and
 // none at enrolment that this server was told of.
 func pending(st verifier.Standing) bool {

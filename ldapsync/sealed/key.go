@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 )
 
 // The suite that the version digit 1 stands for.
@@ -107,6 +109,14 @@ func NewKeyring(keys ...*PrivateKey) (*Keyring, error) {
 		r.keys[k.ID()] = k
 	}
 	return r, nil
+}
+
+// IDs returns the IDs of the keys in r, sorted.
+func (r *Keyring) IDs() []string {
+	if r == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.keys))
 }
 
 // Open returns what value holds, which was sealed with b. An error is an
