@@ -3,6 +3,7 @@ package ldapsync
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func (s *schema) pack(text []byte, id string, e rawEntry) []byte {
 		text = appendField(text, fieldName, name)
 	}
 	text = s.packKeys(text, e)
-	for _, v := range s.values(e, s.token) {
+	for _, v := range atMost(s.values(e, s.token)) {
 		text = appendField(text, fieldToken, v)
 	}
 	if len(owner) > 0 {
@@ -44,7 +45,7 @@ func (s *schema) pack(text []byte, id string, e rawEntry) []byte {
 			text = appendField(text, at.f, v)
 		}
 	}
-	if why := s.whyDisabled(e); why != "" {
+	if why := or(s.whyDisabled(e), s.tooMany(e)); why != "" {
 		text = appendField(text, fieldDisabled, why)
 	}
 	return s.packClasses(text, e)
@@ -64,6 +65,22 @@ func (s *schema) first(e rawEntry, attr string) []byte {
 	return nil
 }
 
+// maxValues bounds the names, keys and links of an entry: whoever may write it must
+// not choose how long each look at it takes.
+const maxValues = 256
+
+func atMost(values [][]byte) [][]byte { return values[:min(len(values), maxValues)] }
+
+// tooMany says why an entry has more than is looked at, or "".
+func (s *schema) tooMany(e rawEntry) string {
+	for _, attr := range []string{s.login, s.key, s.token} {
+		if n := len(s.values(e, attr)); n > maxValues {
+			return fmt.Sprintf("%d values of %s: want at most %d", n, attr, maxValues)
+		}
+	}
+	return ""
+}
+
 // names returns the canonical login names of e, distinct; those that are none
 // are left out. A token has that of its owner, which is read out of the owner's
 // DN: so the entries of people need not be followed.
@@ -75,7 +92,7 @@ func (s *schema) names(e rawEntry, owner []byte) (names []string) {
 			values = [][]byte{v}
 		}
 	}
-	for _, v := range values {
+	for _, v := range atMost(values) {
 		if name, err := Canonical(string(v)); err == nil && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -102,7 +119,7 @@ func (s *schema) packKeys(text []byte, e rawEntry) []byte {
 	if s.directory {
 		return text
 	}
-	values := e.get(s.key)
+	values := atMost(e.get(s.key))
 	if len(values) > 1 {
 		values = slices.SortedFunc(slices.Values(values), bytes.Compare)
 	}

@@ -156,11 +156,23 @@ func (p *poller) refresh(ctx context.Context) error { return p.step(ctx, true, f
 
 // update implements source. A server that tells of changes has told them.
 func (p *poller) update(ctx context.Context) error {
-	if p.live.Load() {
-		return nil
+	tick := time.NewTicker(updateTick)
+	defer tick.Stop()
+	for !p.live.Load() {
+		select {
+		case <-p.turn:
+			defer func() { p.turn <- struct{}{} }()
+			return p.stepNow(ctx, false, false)
+		case <-tick.C: // a session under way keeps the turn, and may be complete now
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	return p.step(ctx, false, false)
+	return nil
 }
+
+// updateTick is how often update looks whether a refresh has become complete.
+const updateTick = 20 * time.Millisecond
 
 // step searches once: for everything if that is due or full is set, else for
 // what has changed. To follow a server that tells of changes it stays, until
@@ -172,14 +184,19 @@ func (p *poller) step(ctx context.Context, full, follow bool) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	return p.stepNow(ctx, full, follow)
+}
+
+// stepNow is step for whoever has the turn.
+func (p *poller) stepNow(ctx context.Context, full, follow bool) error {
 	began := p.cfg.Now()
 	err := p.connect(ctx)
-	full = full || p.fresh || !began.Before(p.nextFull)
+	full = full || p.fresh || !began.Before(p.nextFull) || !follow && p.mark.unsure(began)
 	switch {
 	case err == nil && follow && p.syncs():
 		began, full = p.cfg.Now(), true
 		if err = p.watched(ctx, p.sync(ctx)); errors.Is(err, errNoSync) {
-			err = p.instead(ctx)
+			began, err = p.cfg.Now(), p.instead(ctx)
 		}
 	case err == nil:
 		err = p.watched(ctx, p.search(ctx, full))
@@ -220,7 +237,8 @@ func (p *poller) plan(began time.Time, full bool, err error) {
 	case err != nil && (full || p.conn == nil):
 		p.failures++
 		p.nextFull = now.Add(min(backOff(p.failures), p.cfg.pace.full))
-		if p.conn == nil || p.fresh {
+		// How long a session went well says nothing of how dear the next is.
+		if p.conn == nil || p.fresh || p.syncs() {
 			p.nextPoll = p.nextFull
 		}
 	}

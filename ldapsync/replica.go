@@ -3,6 +3,7 @@ package ldapsync
 import (
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,9 @@ func (r *replica) people(yield func(name string, records []*record, err error) b
 			return true
 		}
 		records, err := r.holders(name)
-		if len(records) == 0 || records[0].id() != rec.id() {
+		// Those that have the name beside a first one of their own are told by that.
+		first := slices.IndexFunc(records, func(r *record) bool { return r.first(fieldName) == name })
+		if first < 0 || records[first].id() != rec.id() {
 			return true // told with another, or gone
 		}
 		return yield(name, records, err)

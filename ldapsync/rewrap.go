@@ -41,12 +41,13 @@ func (d *Directory) Rewrap(ctx context.Context, o EnrollOptions, progress func(d
 	}
 	defer w.close()
 	everybody := d.everybody(result.Failed)
+	shared := d.shared(everybody)
 	for i, p := range everybody {
 		if ctx.Err() != nil {
 			return result, context.Cause(ctx)
 		}
 		// What has begun is brought to its end.
-		err := d.rewrap(context.WithoutCancel(ctx), w, p, o, &result)
+		err := d.rewrap(context.WithoutCancel(ctx), w, p, shared, o, &result)
 		if errors.Is(err, ErrUncertain) {
 			return result, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -79,7 +80,25 @@ func (d *Directory) everybody(failed map[string]error) (all []named) {
 	return all
 }
 
-func (d *Directory) rewrap(ctx context.Context, w editor, p named, o EnrollOptions, result *Rewrapped) error {
+// shared returns the token entries that more than one of all name. Whoever may
+// write the name of one must not have it sealed for themselves.
+func (d *Directory) shared(all []named) map[*record]bool {
+	by, shared := map[*record]*record{}, map[*record]bool{}
+	for _, p := range all {
+		for _, rec := range p.records {
+			for dn := range rec.each(fieldToken) {
+				token := d.replica.byDN(dn)
+				if other := by[token]; token != nil && token != rec && other != nil && other != rec {
+					shared[token] = true
+				}
+				by[token] = rec
+			}
+		}
+	}
+	return shared
+}
+
+func (d *Directory) rewrap(ctx context.Context, w editor, p named, shared map[*record]bool, o EnrollOptions, result *Rewrapped) error {
 	b := &builder{replica: d.replica, at: when{now: d.replica.now()}, names: p.records[0].all(fieldName)}
 	for _, rec := range p.records {
 		entries := []*record{rec}
@@ -87,6 +106,9 @@ func (d *Directory) rewrap(ctx context.Context, w editor, p named, o EnrollOptio
 			token, err := b.linked(rec, dn)
 			if err != nil {
 				return err
+			}
+			if shared[token] {
+				return fmt.Errorf("%q is named by several people: nobody can say for whom to seal it", dn)
 			}
 			if token != rec {
 				entries = append(entries, token)

@@ -284,6 +284,11 @@ func (s *session) ended(err error) error {
 	switch {
 	case errors.Is(err, errAnew), errors.Is(err, errNoSync):
 		return err
+	case errors.Is(err, wire.ErrTooLarge):
+		// One such entry must not keep everybody's changes from us.
+		s.cfg.Log.Error("an entry is too large to be told of, so that the directory is polled: which has the most values of a login name, key or token?",
+			"url", s.server().name, "err", err)
+		return errNoSync
 	case errors.Is(err, wire.ErrDisconnected):
 		return &linkError{err: fmt.Errorf("%s: %w", s.server().name, err), answered: true}
 	case errors.As(err, &refused):

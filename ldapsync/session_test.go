@@ -243,7 +243,6 @@ func TestIncompleteSessions(t *testing.T) {
 		{name: "closed", hangUp: true, log: "closed by the server"},
 		{name: "silence", log: "incomplete"},
 		{name: "notice of disconnection", end: ldaptest.Notice(52, "bye"), log: "bye"},
-		{name: "too long a message", end: ldaptest.Raw("\x30\x84\x00\x20\x00\x00"), log: "2097158 octets"},
 		{name: "an endless length", end: ldaptest.Raw("\x30\x80\x02\x01\x02"), log: "read message"},
 		{name: "no LDAP", end: ldaptest.Raw("HTTP/1.1 400 Bad Request\r\n\r\n"), log: "read message"},
 		{name: "a broken entry", end: ldaptest.Raw("\x30\x0c\x02\x01\x02\x64\x07\x04\x20uid=x"), log: "read message"},

@@ -32,6 +32,12 @@ func (m *watermark) see(get func(attr string) [][]byte) {
 	}
 }
 
+// unsure tells whether a search for changes at now may pass over one: nothing is
+// known of times, or the server's clock was ahead of what it may be now.
+func (m watermark) unsure(now time.Time) bool {
+	return m.usn == 0 && (m.time == "" || m.time > now.UTC().Add(slack).Format("20060102150405Z"))
+}
+
 // filter finds what may have changed since. It is inclusive: that costs little,
 // and what is read again unchanged is not written again. Where nothing was seen
 // nobody is enrolled, and all can be found: not everything that the directory has,

@@ -118,6 +118,7 @@ func (r *replica) told(changed []*record) {
 	at := when{now: r.now(), unopened: len(changed) > fewToOpen}
 	bad, said := 0, map[string]bool{}
 	for _, rec := range changed {
+		at := at
 		if r.record(rec.id()) != rec {
 			continue
 		}
@@ -125,6 +126,7 @@ func (r *replica) told(changed []*record) {
 			records, err := r.holders(name)
 			if err == nil {
 				_, err = r.build(name, records, at)
+				at.unopened = true // by one name is enough: all have the same keys
 			}
 			if err == nil || err == ErrNoAccount || said[name] {
 				continue

@@ -6,6 +6,9 @@ import (
 	"io"
 )
 
+// ErrTooLarge is wrapped where a message has more octets than [Options] allow.
+var ErrTooLarge = errors.New("message too large")
+
 // firstBuffer holds hundreds of entries. Longer messages make it grow.
 const firstBuffer = 64 << 10
 
@@ -47,7 +50,7 @@ func (in *input) measure(b []byte) (n, size int, err error) {
 	case len(b) > 0 && b[0] != tagSequence:
 		return 0, 0, fmt.Errorf("tag 0x%02x, want 0x%02x", b[0], tagSequence)
 	case n > 0 && length > uint64(max(0, in.max-n)):
-		return 0, 0, fmt.Errorf("%d octets, more than the %d that are allowed", length+uint64(n), in.max)
+		return 0, 0, fmt.Errorf("%w: %d octets, more than the %d that are allowed", ErrTooLarge, length+uint64(n), in.max)
 	}
 	return n, int(length), nil
 }
