@@ -81,7 +81,7 @@ func (a *app) enrollAll(cfg *config.Config, dir *ldapsync.Directory, e enrolment
 	err = b.write(ctx)
 	switch {
 	case b.wrote && e.ldif:
-		a.warnOfLDIF(cfg)
+		a.warnOfLDIF(cfg, e.replace)
 	case b.wrote:
 		a.tellServer(cfg.Admin.Socket)
 	}

@@ -68,9 +68,13 @@ func (a *app) enroll(args []string) error {
 	return a.enrollOne(cfg, dir, fs.Arg(0), e, o)
 }
 
-// warnOfLDIF says what lies open in what was printed.
-func (a *app) warnOfLDIF(cfg *config.Config) {
-	if cfg.Directory.SealTo == nil {
+// warnOfLDIF says what lies open in what was printed. Keys that go are named in it
+// as they are. A nil cfg is for when none comes.
+func (a *app) warnOfLDIF(cfg *config.Config, removes bool) {
+	if removes {
+		fmt.Fprintln(a.err, "lockstep: warning: the LDIF names the keys that go, in clear where they were")
+	}
+	if cfg != nil && cfg.Directory.SealTo == nil {
 		fmt.Fprintln(a.err, "lockstep: warning: keys are in clear in the LDIF; directory.seal_to has them sealed")
 	}
 }
@@ -181,7 +185,7 @@ func (a *app) enrollOne(cfg *config.Config, dir *ldapsync.Directory, name string
 	}
 	a.seed(cfg.Admin.Socket, key, c)
 	if e.ldif {
-		a.warnOfLDIF(cfg)
+		a.warnOfLDIF(cfg, e.replace)
 		return nil
 	}
 	a.tellServer(cfg.Admin.Socket)

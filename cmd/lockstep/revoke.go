@@ -38,6 +38,7 @@ func (a *app) revoke(args []string) error {
 		return revokeFailure(name, err)
 	}
 	if w.ldif {
+		a.warnOfLDIF(nil, true)
 		return nil
 	}
 	a.tellServer(cfg.Admin.Socket)
