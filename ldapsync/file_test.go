@@ -316,3 +316,26 @@ func TestEnrollInFile(t *testing.T) {
 		t.Errorf("file was not edited in place: %v\n%s", err, text)
 	}
 }
+
+func TestOnlyPeopleBelowTheBaseAreEnrolled(t *testing.T) {
+	t.Parallel()
+	path := ldifFile(t, inFile("alice", "userPassword: "+ssha))
+	d := refreshed(t, Config{URLs: []string{"ldif:" + path}, BaseDN: "ou=others,dc=example,dc=org"})
+	if err := d.Enroll(t.Context(), "alice", Enrolment{Key: opaque.Text("12345678901234567890")}, EnrollOptions{}); !errors.Is(err, ErrNoEntry) {
+		t.Errorf("%v, want ErrNoEntry", err)
+	}
+}
+
+func TestLDIFOfValuesThatAreNotSafe(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"plain": "cn: plain\n", "": "cn: \n", " x": "cn:: IHg=\n", ":x": "cn:: Ong=\n", "<x": "cn:: PHg=\n", "x ": "cn:: eCA=\n",
+		"a\nb": "cn:: YQpi\n", "a\x00": "cn:: YQA=\n", "é": "cn:: w6k=\n",
+	} {
+		e := edit{dn: "cn=x"}
+		e.mod(opAdd, "cn", value)
+		if got := e.ldif(); !strings.Contains(got, "add: cn\n"+want+"-\n") {
+			t.Errorf("%q: %q", value, got)
+		}
+	}
+}

@@ -442,3 +442,21 @@ func TestLoginsDuringRefreshes(t *testing.T) {
 		t.Errorf("%d refreshes meanwhile: too few to tell", n)
 	}
 }
+
+// A server that has nothing to tell is no server that has stopped.
+func TestAQuietSessionGoesOn(t *testing.T) {
+	t.Parallel()
+	s := testenv.Slapd(t, testenv.WithSyncprov())
+	s.Add(t, enrolled("alice")+person("bob"))
+	log, logged := logTo(t)
+	c := live(s)
+	c.Log, c.pace.stall = log, 200*time.Millisecond
+	d := open(t, c)
+	run(t, d)
+	<-time.After(3 * c.pace.stall)
+	s.Modify(t, modification("bob", "add: objectClass", "objectClass: oathTOTPToken", "-", "add: oathSecret", "oathSecret: "+key1, "-"))
+	soon(t, "a change after a silence", func() bool { return has(d, "bob") })
+	if strings.Contains(logged(), "cannot be followed") {
+		t.Errorf("the silence ended the session:\n%s", logged())
+	}
+}
