@@ -41,7 +41,7 @@ func TestReloadsAtAFrozenServerLeakNothing(t *testing.T) {
 		wait.Go(func() { d.Run(ctx) })
 		wait.Go(func() { d.Update(ctx) })
 		wait.Go(func() { d.CheckPassword(ctx, Account{Name: "a", DN: dn("a")}, opaque.Text("pw")) })
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		cancel()
 		at := time.Now()
 		wait.Wait()

@@ -135,6 +135,16 @@ func wantAttributes(t *testing.T, what string, r testenv.RadclientReply, want ma
 
 // decided reports whether the log has a decision about a user with these parts.
 func (s *site) decided(user string, parts ...string) bool {
+	// The line may come a moment after the reply.
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+		if s.has(user, parts) {
+			return true
+		}
+	}
+	return s.has(user, parts)
+}
+
+func (s *site) has(user string, parts []string) bool {
 	for line := range strings.Lines(s.log.String()) {
 		all := strings.Contains(line, "msg=decision") && strings.Contains(line, "user="+user+" ")
 		for _, part := range parts {
