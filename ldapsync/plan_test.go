@@ -33,6 +33,8 @@ func TestWhatIsWritten(t *testing.T) {
 		{name: "oath, a serial number that cannot be one there", e: Enrolment{Key: key, Serial: "a_b"}, has: attrs{"objectClass": {"oathtotptoken"}},
 			want: "changetype: modify\nadd: oathSecret\noathSecret: " + key2 + "\n-\n\n"},
 		{name: "oath, enrolled", e: usual, has: attrs{"oathSecret": {key1}}, err: ErrEnrolled.Error()},
+		{name: "oath, eight are enough", e: usual, o: EnrollOptions{Add: true}, has: attrs{"oathSecret": {key1, "2", "3", "4", "5", "6", "7"}, "oathTOTPToken": {"cn=token,dc=example,dc=org"}},
+			err: "8 tokens are there already: at most 8 count"},
 		{name: "oath, enrolled by a token elsewhere", e: usual, has: attrs{"oathTOTPToken": {"cn=token,dc=example,dc=org"}}, err: ErrEnrolled.Error()},
 		{name: "oath, replaced, where everything is", e: Enrolment{Key: key}, o: EnrollOptions{Replace: true},
 			has: attrs{"objectClass": {"oathTOTPToken", "oathTOTPUser"}, "oathSecret": {key1}, "oathTOTPToken": {"cn=token,dc=example,dc=org"},

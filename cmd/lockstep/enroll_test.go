@@ -272,6 +272,26 @@ func TestRewrapWhileLoginsGoOn(t *testing.T) {
 	if got := sealed(); got != len(people) {
 		t.Errorf("%d are sealed", got)
 	}
+
+	// The server has not been reloaded, and could not open what is sealed to a newer key.
+	newer := filepath.Join(t.TempDir(), "newer.key")
+	if err := program("keygen", "-out", newer).Run(); err != nil {
+		t.Fatal(err)
+	}
+	both := ""
+	for _, name := range []string{newer, keyFile} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both += string(text)
+	}
+	if err := os.WriteFile(keyFile, []byte(both), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.user("rewrap", s.as(slapd)...); err == nil || !strings.Contains(out, "the running server cannot open what is sealed to") {
+		t.Errorf("rewrap to a key that the server does not have: %v\n%s", err, out)
+	}
 }
 
 // A server that cannot look now is no reason to take the enrolment for failed.

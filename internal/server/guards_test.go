@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,6 +161,18 @@ func TestTrustClockNeedsARestart(t *testing.T) {
 }
 
 // What the doctor calls bad, and an alarm among it.
+// Nobody can log in then, however well all else is.
+func TestDoctorFindsThatNobodyIsEnrolled(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "p.ldif"), []byte("dn: uid=alice,dc=x\nuid: alice\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	s := begin(t, testConfig(dir, "p.ldif"))
+	if f := s.directoryFinding(); !f.Bad || !strings.Contains(f.Text, "nobody is enrolled") || f.Advice == "" {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestDoctorFindsWhatIsBad(t *testing.T) {
 	dir := t.TempDir()
 	people(t, filepath.Join(dir, "p.ldif"), "alice")
