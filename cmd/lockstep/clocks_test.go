@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +105,8 @@ func TestResynchronizationByChallenge(t *testing.T) {
 }
 
 // What the helpdesk can do for somebody on the phone.
+var ahead = regexp.MustCompile(`a clock that is (9 min 0 s|8 min 30 s) ahead`)
+
 func TestHelpdesk(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "radclient")
@@ -123,7 +126,10 @@ func TestHelpdesk(t *testing.T) {
 		}
 	}
 	want(0, "not known yet", "", "show", "alice")
-	want(1, "a clock that is 9 min 0 s ahead", alices(0)+"\n", "explain", "alice")
+	// The server may have come to the next step since the first code was shown.
+	if out, status := command(alices(0)+"\n", "explain", "alice"); status != 1 || !ahead.MatchString(out) {
+		t.Errorf("explain: status %d, %q", status, out)
+	}
 	want(0, "a right code, not used yet", alice.code(0)+"\n", "explain", "alice")
 	want(1, "no code of this key", "000000\n", "explain", "alice")
 	want(0, "resynchronized, device is about", alices(0)+"\n"+alices(1)+"\n", "resync", "alice")
