@@ -104,9 +104,10 @@ func TestResynchronizationByChallenge(t *testing.T) {
 	s.must(challengeClient, "bob", bob.password+bob.code(0), accept)
 }
 
-// What the helpdesk can do for somebody on the phone.
+// ahead is what is said of a device that is 9 min fast, in its step or the next.
 var ahead = regexp.MustCompile(`a clock that is (9 min 0 s|8 min 30 s) ahead`)
 
+// What the helpdesk can do for somebody on the phone.
 func TestHelpdesk(t *testing.T) {
 	t.Parallel()
 	testenv.Tool(t, "radclient")
