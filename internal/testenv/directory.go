@@ -69,15 +69,21 @@ func rootDSE(attributes ...string) *ldap.SearchRequest {
 	return ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", attributes, nil)
 }
 
-// RootDSE returns what the server says of itself to anyone.
-func (d *Directory) RootDSE(t testing.TB) *ldap.Entry {
+func (d *Directory) dial(t testing.TB) *ldap.Conn {
 	t.Helper()
 	c, err := ldap.DialURL(d.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
 	c.SetTimeout(patience)
+	return c
+}
+
+// RootDSE returns what the server says of itself to anyone.
+func (d *Directory) RootDSE(t testing.TB) *ldap.Entry {
+	t.Helper()
+	c := d.dial(t)
+	defer c.Close()
 	result, err := c.Search(rootDSE("*", "+"))
 	if err != nil {
 		t.Fatalf("read the root DSE: %v", err)
@@ -88,12 +94,8 @@ func (d *Directory) RootDSE(t testing.TB) *ldap.Entry {
 // Bind binds with a name and a password, and returns what the server says.
 func (d *Directory) Bind(t testing.TB, dn, password string) error {
 	t.Helper()
-	c, err := ldap.DialURL(d.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := d.dial(t)
 	defer c.Close()
-	c.SetTimeout(patience)
 	return c.Bind(dn, password)
 }
 
@@ -101,12 +103,8 @@ func (d *Directory) Bind(t testing.TB, dn, password string) error {
 // closed at the end of t.
 func (d *Directory) As(t testing.TB, dn, password string) *ldap.Conn {
 	t.Helper()
-	c, err := ldap.DialURL(d.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := d.dial(t)
 	t.Cleanup(func() { c.Close() })
-	c.SetTimeout(patience)
 	if err := c.Bind(dn, password); err != nil {
 		t.Fatalf("bind as %q: %v", dn, err)
 	}
@@ -116,12 +114,8 @@ func (d *Directory) As(t testing.TB, dn, password string) *ldap.Conn {
 // admin runs do with a connection bound as AdminDN.
 func (d *Directory) admin(t testing.TB, do func(*ldap.Conn) error) {
 	t.Helper()
-	c, err := ldap.DialURL(d.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := d.dial(t)
 	defer c.Close()
-	c.SetTimeout(patience)
 	d.own++
 	if err := c.Bind(d.AdminDN, d.AdminPassword); err != nil {
 		t.Fatalf("bind as admin: %v", err)
