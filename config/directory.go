@@ -38,7 +38,7 @@ func readDirectory(t *table) Directory {
 		StartTLS:       t.flag("start_tls", false),
 		Insecure:       t.flag("insecure", false),
 		Timeout:        t.duration("timeout", 2*time.Second, 100*time.Millisecond, 30*time.Second),
-		Pool:           t.count("pool", 16, 1, 128),
+		Pool:           t.count("pool", 64, 1, 128),
 		Delegate:       t.flag("delegate", false),
 		Follow:         t.oneOf("follow", "auto", "syncrepl", "poll"),
 		Realm:          t.text("realm", ""),

@@ -152,8 +152,8 @@ func TestMemoryOfARecord(t *testing.T) {
 		r := filled(replicaFor(t), value, n)
 		octets := (int64(liveHeap()) - before) / n
 		t.Logf("%s: %d octets", name, octets)
-		if octets > 350 {
-			t.Errorf("%s: %d octets a record, want at most 350", name, octets)
+		if octets > 300 {
+			t.Errorf("%s: %d octets a record, want at most 300", name, octets)
 		}
 		runtime.KeepAlive(r)
 	}

@@ -2,34 +2,12 @@ package ldapsync
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"lockstep/internal/opaque"
 )
-
-// checkPassword binds as a. The verdict is nil, a [*PasswordError], or an error
-// that means that it could not be told.
-func (c *conn) checkPassword(ctx context.Context, a Account, password opaque.Bytes, controls ...ldap.Control) (info PasswordInfo, err error) {
-	if a.DN == "" {
-		// A bind without a name is anonymous, and succeeds.
-		return info, errors.New("account has no DN")
-	}
-	var refused *PasswordError
-	err = c.do(ctx, c.server.cfg.Timeout, func(l *ldap.Conn) (err error) {
-		info, err = checkBind(l, a.DN, password, controls)
-		if errors.As(err, &refused) {
-			return nil
-		}
-		return err
-	})
-	if refused != nil {
-		return info, refused
-	}
-	return info, err
-}
 
 // bound connects and binds as dn, or stays anonymous if dn is empty.
 func (s *server) bound(ctx context.Context, dn string, password opaque.Bytes) (*conn, error) {

@@ -64,7 +64,7 @@ type Config struct {
 	Insecure bool   // allows ldap:// without StartTLS to other hosts
 
 	Timeout time.Duration // for one connect, bind or step of a search; 0 is 3 s
-	Pool    int           // most binds at once; 0 is 8. 256 more may wait for one
+	Pool    int           // most binds at once, and connections for them, made as they are needed; 0 is 64. 256 more may wait for one
 
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // nil is time.Now
@@ -89,7 +89,7 @@ func (c Config) withDefaults() Config {
 		c.Domains = domainsOf(c.BaseDN)
 	}
 	c.Timeout = or(c.Timeout, 3*time.Second)
-	c.Pool = or(c.Pool, 8)
+	c.Pool = or(c.Pool, 64)
 	c.Log = or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now

@@ -111,20 +111,34 @@ func (s *server) startsTLS() bool { return s.cfg.StartTLS && s.url.Scheme == "ld
 func (s *server) wire(ctx context.Context) (*wire.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	_, secured, err := s.open(ctx)
+	c, err := s.speak(ctx, maxEntry)
 	if err != nil {
-		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), timeout: ctx.Err() != nil}
+		return nil, err
 	}
-	c := wire.New(secured, wire.Options{Timeout: s.cfg.Timeout, MaxMessage: maxEntry})
-	if s.startsTLS() {
-		err = c.StartTLS(ctx, s.cfg.tlsFor(s.url))
-	}
-	if err == nil && s.cfg.BindDN != "" {
+	if s.cfg.BindDN != "" {
 		err = c.Bind(ctx, s.cfg.BindDN, s.cfg.BindPassword)
 	}
 	if err != nil {
 		c.Close()
 		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), answered: true}
+	}
+	return c, nil
+}
+
+// speak makes an anonymous connection, under TLS if it is to be, on which no message
+// may have more octets than largest.
+func (s *server) speak(ctx context.Context, largest int) (*wire.Conn, error) {
+	_, secured, err := s.open(ctx)
+	if err != nil {
+		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), timeout: ctx.Err() != nil}
+	}
+	c := wire.New(secured, wire.Options{Timeout: s.cfg.Timeout, MaxMessage: largest})
+	if s.startsTLS() {
+		err = c.StartTLS(ctx, s.cfg.tlsFor(s.url))
+	}
+	if err != nil {
+		c.Close()
+		return nil, &linkError{err: fmt.Errorf("connect to %s: %w", s.name, err), timeout: ctx.Err() != nil}
 	}
 	return c, nil
 }
@@ -163,7 +177,9 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap
 		return nil
 	}
 	if isAnswer(err) {
-		oneLine(err)
+		if answer := (*ldap.Error)(nil); errors.As(err, &answer) && answer.Err != nil {
+			answer.Err = errors.New(oneLine(answer.Err.Error()))
+		}
 		return fmt.Errorf("%s: %w", c.server.name, err)
 	}
 	c.broken = true
@@ -173,14 +189,9 @@ func (c *conn) do(ctx context.Context, timeout time.Duration, request func(*ldap
 	return &linkError{err: fmt.Errorf("%s: %w", c.server.name, err), answered: c.wire.read.Load() != before}
 }
 
-// oneLine takes from an answer what some servers end their texts with: a line feed,
-// or the NUL of a string in C.
-func oneLine(err error) {
-	var answer *ldap.Error
-	if errors.As(err, &answer) && answer.Err != nil {
-		answer.Err = errors.New(strings.Trim(answer.Err.Error(), " \t\r\n\x00"))
-	}
-}
+// oneLine takes from the text of an answer what some servers end theirs with: a line
+// feed, or the NUL of a string in C.
+func oneLine(text string) string { return strings.Trim(text, " \t\r\n\x00") }
 
 // isAnswer tells a result code of the server from those that go-ldap makes up,
 // which begin at 200.
@@ -189,10 +200,15 @@ func isAnswer(err error) bool {
 	return errors.As(err, &result) && (result.ResultCode < 200 || result.ResultCode > 299)
 }
 
-// usable tells whether an idle connection can be taken at now.
+func (c *conn) at() *server { return c.server }
+
+// usable implements link.
 func (c *conn) usable(now time.Time) bool {
 	return !c.broken && !c.ldap.IsClosing() && now.Sub(c.born) < maxLife && now.Sub(c.used) < maxIdle
 }
+
+// open implements link: go-ldap reads all the time, and has noticed.
+func (c *conn) open(time.Time) bool { return !c.ldap.IsClosing() }
 
 func (c *conn) close() {
 	c.broken = true

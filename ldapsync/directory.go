@@ -124,14 +124,15 @@ func (d *Directory) Lookup(name string) (Account, error) {
 // Opens returns the IDs of the private keys by which sealed keys are opened.
 func (d *Directory) Opens() []string { return d.replica.keyring.IDs() }
 
-// Entry is Lookup for who needs no keys: those that are sealed stay so, and the
-// Tokens are not to be used.
+// Entry is Lookup for who has to know only whose password is to be checked: the
+// account has no Tokens, and whether those that the directory has can be used is not
+// looked at.
 func (d *Directory) Entry(name string) (Account, error) {
 	canonical, err := Canonical(name)
 	if err != nil {
 		return Account{}, err
 	}
-	return d.lookup(canonical, when{now: d.replica.now(), unopened: true})
+	return d.lookup(canonical, when{keyless: true})
 }
 
 // CheckPassword asks the directory whether password is a's. Nil means that it

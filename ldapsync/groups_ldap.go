@@ -15,7 +15,7 @@ import (
 type ldapGroups struct {
 	cfg      *Config
 	login    string
-	pool     *pool
+	pool     *pool[*conn]
 	absences absences
 
 	mu      sync.Mutex        // guards what follows; never held across the network
@@ -33,12 +33,9 @@ const (
 )
 
 func newLDAPGroups(g *group, login string) *ldapGroups {
-	size := min(g.cfg.Pool, mostSearches)
-	p := newPool(g, size)
-	p.callers = make(chan struct{}, size+maxWaitingGroup)
-	p.dial = func(ctx context.Context, s *server) (*conn, error) {
+	p := newPool(g, min(g.cfg.Pool, mostSearches), maxWaitingGroup, func(ctx context.Context, s *server) (*conn, error) {
 		return s.bound(ctx, s.cfg.BindDN, s.cfg.BindPassword)
-	}
+	})
 	return &ldapGroups{
 		cfg: g.cfg, login: login, pool: p, absences: absences{log: g.cfg.Log},
 		spelled: map[string]string{}, primary: map[string]string{},

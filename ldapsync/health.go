@@ -123,12 +123,12 @@ func (g *group) try(ctx context.Context, ask func(context.Context, *server) erro
 // ask asks one server and records how it went. If others are left it may take
 // no more than half of the time that ctx has.
 func (g *group) ask(ctx context.Context, s *server, others bool, ask func(context.Context, *server) error) error {
-	attempt, cancel := context.WithCancel(ctx)
+	attempt := ctx
 	if deadline, ok := ctx.Deadline(); ok && others {
-		cancel()
-		attempt, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+		attempt = half
 	}
-	defer cancel()
 	began := g.cfg.Now()
 	err := ask(attempt, s)
 	switch {

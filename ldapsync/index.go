@@ -2,7 +2,7 @@ package ldapsync
 
 import "sync/atomic"
 
-// index finds records by a hash without a lock, at some 20 octets a record: a
+// index finds records by a hash without a lock, at some 18 octets a record: a
 // table with open addressing. One goroutine at a time may change it, any number
 // may read meanwhile. A reader sees each record in its old state or in its new
 // one, never none and never half of one.
@@ -31,20 +31,27 @@ func newIndex() *index {
 	return x
 }
 
-// newTable returns a table that is at most half full with live records.
-func newTable(live int) *table {
-	n := fewestSlots
-	for n < 2*live {
-		n *= 2
-	}
+func newTable(slots int) *table {
+	n := max(slots, fewestSlots)
 	return &table{make([]atomic.Uint32, n), make([]atomic.Pointer[record], n)}
+}
+
+// start is the slot at which a search for hash begins. There is any number of slots:
+// with a power of two, half of the memory would be empty after most refreshes.
+func (t *table) start(hash uint32) int { return int(uint64(hash) * uint64(len(t.slots)) >> 32) }
+
+// next is the slot behind i.
+func (t *table) next(i int) int {
+	if i++; i < len(t.slots) {
+		return i
+	}
+	return 0
 }
 
 // each calls yield with the records that have hash until it returns false.
 func (x *index) each(hash uint32, yield func(*record) bool) {
 	t := x.table.Load()
-	mask := uint32(len(t.slots) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
+	for i := t.start(hash); ; i = t.next(i) {
 		switch r := t.slots[i].Load(); {
 		case r == nil:
 			return
@@ -57,11 +64,10 @@ func (x *index) each(hash uint32, yield func(*record) bool) {
 // insert puts r into the first slot that is free, and says whether it had never
 // been used.
 func (t *table) insert(hash uint32, r *record) (fresh bool) {
-	mask := uint32(len(t.slots) - 1)
-	i := hash & mask
+	i := t.start(hash)
 	old := t.slots[i].Load()
 	for old != nil && old != removed {
-		i = (i + 1) & mask
+		i = t.next(i)
 		old = t.slots[i].Load()
 	}
 	t.hashes[i].Store(hash)
@@ -81,8 +87,17 @@ func (x *index) add(hash uint32, r *record) {
 }
 
 // rebuild makes a table without removed records, and with room for as many again.
-func (x *index) rebuild() {
-	from, to := x.table.Load(), newTable(x.live+1)
+func (x *index) rebuild() { x.resize(2 * (x.live + 1)) }
+
+// trim gives back room that a refresh has made and not used.
+func (x *index) trim() {
+	if want := x.live + x.live/2; len(x.table.Load().slots) > max(fewestSlots, want+want/8) {
+		x.resize(want)
+	}
+}
+
+func (x *index) resize(slots int) {
+	from, to := x.table.Load(), newTable(slots)
 	x.used = x.live
 	for i := range from.slots {
 		if r := from.slots[i].Load(); r != nil && r != removed {
@@ -95,8 +110,7 @@ func (x *index) rebuild() {
 // swap puts next in the place of old, which was added with hash.
 func (x *index) swap(hash uint32, old, next *record) {
 	t := x.table.Load()
-	mask := uint32(len(t.slots) - 1)
-	for i := hash & mask; t.slots[i].Load() != nil; i = (i + 1) & mask {
+	for i := t.start(hash); t.slots[i].Load() != nil; i = t.next(i) {
 		if t.slots[i].Load() == old && t.hashes[i].Load() == hash {
 			t.slots[i].Store(next)
 			return

@@ -24,6 +24,9 @@ func TestIndex(t *testing.T) {
 				return nil
 			}
 			for range 3000 {
+				if rng.IntN(50) == 0 {
+					x.trim()
+				}
 				switch old := any(); {
 				case old == nil || rng.IntN(10) < 4:
 					r := &record{text: fmt.Sprint(rng.Uint64())}
@@ -90,5 +93,20 @@ func TestAnIndexDoesNotGrowByWhatHasGone(t *testing.T) {
 	}
 	if got := len(x.table.Load().slots); got != fewestSlots {
 		t.Errorf("%d slots for nothing, want %d", got, fewestSlots)
+	}
+}
+
+// What a refresh has made room for is given back, however many came.
+func TestIndexesHaveLittleRoomAfterARefresh(t *testing.T) {
+	for n := 1000; n < 3000; n += 150 {
+		r := filled(replicaFor(t), key1, n)
+		for _, x := range []*index{r.names, r.ids, r.dns} {
+			if slots := len(x.table.Load().slots); slots > n*17/10 || x.live != n {
+				t.Errorf("%d slots for %d records, of %d", slots, x.live, n)
+			}
+		}
+		if _, err := r.lookup(fmt.Sprintf("user%07d", n-1), when{now: r.now()}); err != nil {
+			t.Error(err)
+		}
 	}
 }

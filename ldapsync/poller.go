@@ -21,7 +21,7 @@ type poller struct {
 	schema  schema
 	replica *replica
 	group   *group
-	pool    *pool
+	pool    *pool[*binder]
 	groups  *ldapGroups
 
 	turn chan struct{} // holds one token: the right to search, and all below
@@ -54,7 +54,7 @@ func newServer(c Config, r *replica) (*poller, error) {
 		return nil, err
 	}
 	p.group = &group{cfg: &p.cfg, servers: servers}
-	p.pool = newPool(p.group, c.Pool)
+	p.pool = newPool(p.group, c.Pool, maxWaiting, dialBinder)
 	p.groups = newLDAPGroups(p.group, p.schema.login)
 	p.url = servers[0].name
 	p.turn <- struct{}{}
@@ -63,13 +63,13 @@ func newServer(c Config, r *replica) (*poller, error) {
 
 // checkPassword implements source.
 func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) (info PasswordInfo, err error) {
-	var controls []ldap.Control
+	controls := ordinary
 	if a.Delegated && p.schema.owner != "" {
-		controls = append(controls, otpRequired())
+		controls = withCode
 	}
 	bind := func() error {
-		return p.pool.use(ctx, func(ctx context.Context, c *conn) (err error) {
-			info, err = c.checkPassword(ctx, a, password, controls...)
+		return p.pool.use(ctx, func(ctx context.Context, c *binder) (err error) {
+			info, err = c.checkPassword(ctx, a, password, controls)
 			if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
 				link.answered = true // the code may be spent: another server would say that it is wrong
 			}

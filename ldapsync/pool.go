@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // maxWaiting is how many callers may wait for a bind beside those that have one.
@@ -17,27 +18,37 @@ const maxWaiting = 256
 // errCrowded is wrapped where too many callers wait for a connection already.
 var errCrowded = errors.New("too many logins at once")
 
+// link is a connection in a pool.
+type link interface {
+	comparable
+	at() *server
+	usable(now time.Time) bool // it can be kept for later
+	open(now time.Time) bool   // the server has not closed it meanwhile, as far as can be told without asking
+	close()
+}
+
 // pool lends connections: one pool for the binds of users, whose connections
 // have been bound by strangers and so are never used for anything else, and one
 // for searches as the service account.
-type pool struct {
+type pool[C link] struct {
 	group   *group
-	dial    func(context.Context, *server) (*conn, error)
+	dial    func(context.Context, *server) (C, error)
 	callers chan struct{} // one for each caller, waiting or with a slot
-	slots   chan struct{} // one for each bind under way
+	slots   chan struct{} // one for each request under way
 
 	mu      sync.Mutex // guards what follows; never held across the network
-	idle    map[*server][]*conn
+	idle    map[*server][]C
 	drained bool // nothing is kept any more
 }
 
-func newPool(g *group, size int) *pool {
-	return &pool{
+// newPool makes a pool of so many connections, for which so many more may wait.
+func newPool[C link](g *group, size, waiting int, dial func(context.Context, *server) (C, error)) *pool[C] {
+	return &pool[C]{
 		group:   g,
-		dial:    func(ctx context.Context, s *server) (*conn, error) { return s.dial(ctx) },
-		callers: make(chan struct{}, size+maxWaiting),
+		dial:    dial,
+		callers: make(chan struct{}, size+waiting),
 		slots:   make(chan struct{}, size),
-		idle:    map[*server][]*conn{},
+		idle:    map[*server][]C{},
 	}
 }
 
@@ -45,7 +56,7 @@ func newPool(g *group, size int) *pool {
 // first server that answers. It waits for one no longer than ctx, and not at
 // all behind many others: a frozen server would hold up all who call, whatever
 // else they have to do.
-func (p *pool) use(ctx context.Context, request func(context.Context, *conn) error) error {
+func (p *pool[C]) use(ctx context.Context, request func(context.Context, C) error) error {
 	select {
 	case p.callers <- struct{}{}:
 		defer func() { <-p.callers }()
@@ -62,8 +73,8 @@ func (p *pool) use(ctx context.Context, request func(context.Context, *conn) err
 	return p.group.try(ctx, func(ctx context.Context, s *server) error { return p.useServer(ctx, s, request) })
 }
 
-func (p *pool) useServer(ctx context.Context, s *server, request func(context.Context, *conn) error) error {
-	if c := p.take(s); c != nil {
+func (p *pool[C]) useServer(ctx context.Context, s *server, request func(context.Context, C) error) error {
+	if c, ok := p.take(s); ok {
 		err := request(ctx, c)
 		p.put(c)
 		if !stale(err) || ctx.Err() != nil {
@@ -86,32 +97,38 @@ func stale(err error) bool {
 	return errors.As(err, &link) && !link.answered && !link.timeout
 }
 
-// take returns the idle connection to s that was used last, or nil.
-func (p *pool) take(s *server) *conn {
+// take returns the idle connection to s that was used last, if there is one.
+func (p *pool[C]) take(s *server) (c C, ok bool) {
 	now := p.group.cfg.Now()
-	p.mu.Lock()
-	idle := p.idle[s]
-	var old []*conn
-	var c *conn
-	for n := len(idle); n > 0 && c == nil; n = len(idle) {
-		c, idle = idle[n-1], idle[:n-1]
-		if !c.usable(now) {
-			old, c = append(old, c), nil
+	for {
+		if c, ok = p.pop(s); !ok || c.usable(now) && c.open(now) {
+			return c, ok
 		}
+		c.close()
 	}
-	p.idle[s] = idle
-	p.mu.Unlock()
-	for _, o := range old {
-		o.close()
-	}
-	return c
 }
 
-func (p *pool) put(c *conn) {
+func (p *pool[C]) pop(s *server) (c C, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle := p.idle[s]
+	n := len(idle)
+	if n == 0 {
+		return c, false
+	}
+	c = idle[n-1]
+	var none C
+	idle[n-1] = none
+	p.idle[s] = idle[:n-1]
+	return c, true
+}
+
+func (p *pool[C]) put(c C) {
 	keep := c.usable(p.group.cfg.Now())
 	p.mu.Lock()
 	if keep = keep && !p.drained; keep {
-		p.idle[c.server] = append(p.idle[c.server], c)
+		s := c.at()
+		p.idle[s] = append(p.idle[s], c)
 	}
 	p.mu.Unlock()
 	if !keep {
@@ -120,21 +137,21 @@ func (p *pool) put(c *conn) {
 }
 
 // sweep closes connections that have been idle for long.
-func (p *pool) sweep() { p.closeIf(func(c *conn) bool { return !c.usable(p.group.cfg.Now()) }) }
+func (p *pool[C]) sweep() { p.closeIf(func(c C) bool { return !c.usable(p.group.cfg.Now()) }) }
 
 // drain closes all that are idle, and from now on each when it comes back.
-func (p *pool) drain() {
+func (p *pool[C]) drain() {
 	p.mu.Lock()
 	p.drained = true
 	p.mu.Unlock()
-	p.closeIf(func(*conn) bool { return true })
+	p.closeIf(func(C) bool { return true })
 }
 
-func (p *pool) closeIf(unwanted func(*conn) bool) {
-	var closing []*conn
+func (p *pool[C]) closeIf(unwanted func(C) bool) {
+	var closing []C
 	p.mu.Lock()
 	for s, idle := range p.idle {
-		var kept []*conn
+		var kept []C
 		for _, c := range idle {
 			if unwanted(c) {
 				closing = append(closing, c)

@@ -31,6 +31,8 @@ type replica struct {
 
 	mu      sync.Mutex // guards writing to all above, and:
 	turn    uint32     // of the refresh under way, or of the last
+	many    bool       // a refresh is under way
+	shelf   shelf      // for what a refresh puts
 	changed []*record  // since somebody was last told of what cannot be used
 	text    []byte     // for packing
 	norm    []byte     // for normalising

@@ -22,11 +22,11 @@ const maxTokens = 8
 // whoever may write an entry must not choose how long that takes.
 const maxOpens = 200
 
-// when says for which moment an account is made, and whether sealed keys are left
-// as they are: then the account is good for telling whether it is well formed.
+// when says for which moment an account is made, and of what.
 type when struct {
 	now      time.Time
-	unopened bool
+	unopened bool // sealed keys are left as they are: good for telling whether all is well formed
+	keyless  bool // no token is looked at
 }
 
 // builder makes an account of its records.
@@ -52,10 +52,23 @@ func (r *replica) build(name string, records []*record, at when) (Account, error
 	if err := b.check(first); err != nil {
 		return b.account, err
 	}
+	if at.keyless {
+		return b.holder(records)
+	}
 	for _, rec := range records {
 		b.entry(rec)
 	}
 	return b.result()
+}
+
+// holder is result of who only has to have a key, whatever it is.
+func (b *builder) holder(records []*record) (Account, error) {
+	for _, rec := range records {
+		if rec.holds() || rec.has(fieldClass, classToken) {
+			return b.account, nil
+		}
+	}
+	return b.account, ErrNoAccount
 }
 
 // check says why nobody may log in by the account, whatever its tokens.

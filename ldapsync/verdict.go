@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
-	"lockstep/internal/opaque"
+	"lockstep/ldapsync/wire"
 )
 
 // refusePassword refuses what must never reach a bind. With an empty password
@@ -28,45 +29,19 @@ func refusePassword(password []byte) error {
 	return nil
 }
 
-// checkBind sends one bind and returns its verdict.
-func checkBind(l *ldap.Conn, dn string, password opaque.Bytes, controls []ldap.Control) (PasswordInfo, error) {
-	result, err := l.SimpleBind(&ldap.SimpleBindRequest{
-		Username: dn,
-		Password: string(password.Reveal()),
-		Controls: append([]ldap.Control{ldap.NewControlBeheraPasswordPolicy()}, controls...),
-	})
-	return passwordInfo(result), verdict(result, err)
-}
-
-// otpRequired is FreeIPA's control that makes it want a code also of people whose
-// password alone would do elsewhere.
-func otpRequired() ldap.Control { return ldap.NewControlString("2.16.840.1.113730.3.8.10.7", true, "") }
-
-// passwordInfo reads what the controls of an answer say of a password's age.
-func passwordInfo(result *ldap.SimpleBindResult) (info PasswordInfo) {
-	if result == nil {
-		return info
+// passwordInfo reads what an answer says of a password's age.
+func passwordInfo(p wire.Policy) (info PasswordInfo) {
+	if p.Expires > 0 {
+		info.ExpiresIn = seconds(p.Expires)
 	}
-	for _, control := range result.Controls {
-		switch c := control.(type) {
-		case *ldap.ControlBeheraPasswordPolicy:
-			if c.Expire > 0 {
-				info.ExpiresIn = seconds(c.Expire)
-			}
-			if c.Grace >= 0 {
-				info.Expired, info.GraceLogins = true, int(min(c.Grace, 1000))
-			}
-		case *ldap.ControlVChuPasswordWarning:
-			if c.Expire > 0 {
-				info.ExpiresIn = seconds(c.Expire)
-			}
-		}
+	if p.Grace >= 0 {
+		info.Expired, info.GraceLogins = true, min(p.Grace, 1000)
 	}
 	return info
 }
 
 // seconds is a time that a server has sent, within reason.
-func seconds(n int64) time.Duration { return time.Duration(min(n, 10*365*24*3600)) * time.Second }
+func seconds(n int) time.Duration { return time.Duration(min(n, 10*365*24*3600)) * time.Second }
 
 // verdict reads the answer to a user's bind (RFC 4511, section 4.2.2).
 //
@@ -83,20 +58,16 @@ func seconds(n int64) time.Duration { return time.Duration(min(n, 10*365*24*3600
 // 32 noSuchObject, which a server gives while its data is being loaded, and 10
 // referral. On 51 busy, 52 unavailable, and 53 of a server in restricted
 // operation, the next server is asked.
-func verdict(result *ldap.SimpleBindResult, err error) error {
-	var answer *ldap.Error
-	if err != nil && !(errors.As(err, &answer) && isAnswer(err)) {
-		return err
-	}
-	policy := policyCause(result)
-	if err == nil {
+func verdict(r wire.BindResponse) error {
+	policy := policyCause(r.Policy)
+	if r.Code == ldap.LDAPResultSuccess {
 		if policy == "" {
 			return nil
 		}
 		return &PasswordError{Cause: policy}
 	}
-	text := answer.Err.Error()
-	switch answer.ResultCode {
+	text := oneLine(r.Text)
+	switch r.Code {
 	case ldap.LDAPResultInvalidCredentials:
 		return &PasswordError{Cause: or(policy, or(activeDirectoryCause(text), "invalid credentials"))}
 	case ldap.LDAPResultInappropriateAuthentication:
@@ -108,7 +79,9 @@ func verdict(result *ldap.SimpleBindResult, err error) error {
 			return &PasswordError{Cause: "disabled"}
 		}
 	}
-	return fmt.Errorf("bind as the user: %w%s", err, bindHint(answer.ResultCode))
+	code := uint16(min(r.Code, math.MaxUint16))
+	answer := &ldap.Error{ResultCode: code, MatchedDN: r.MatchedDN, Err: errors.New(text)}
+	return fmt.Errorf("bind as the user: %w%s", answer, bindHint(code))
 }
 
 func bindHint(code uint16) string {
@@ -140,30 +113,20 @@ func holdsAny(text string, parts ...string) bool {
 
 // policyCauses are the errors of the password policy control
 // (draft-behera-ldap-password-policy-10, section 6.2), by number.
-var policyCauses = map[int8]string{0: "expired", 1: "locked", 2: "must be changed"}
+var policyCauses = map[int]string{0: "expired", 1: "locked", 2: "must be changed"}
 
 // policyCause returns what the controls of an answer say against the password.
 // With "must be changed" the bind succeeds, so the result alone is no yes. 389-DS
 // sends the control for that with each expired password, too: the newer one says
 // which, and whether a grace login was granted.
-func policyCause(result *ldap.SimpleBindResult) (cause string) {
-	if result == nil {
-		return ""
+func policyCause(p wire.Policy) string {
+	switch {
+	case p.Fault >= 0:
+		return or(policyCauses[p.Fault], "refused by the password policy")
+	case p.MustChange && p.Grace < 0:
+		return "must be changed"
 	}
-	for _, control := range result.Controls {
-		switch c := control.(type) {
-		case *ldap.ControlBeheraPasswordPolicy:
-			if c.Error >= 0 {
-				return or(policyCauses[c.Error], "refused by the password policy")
-			}
-			if c.Grace >= 0 {
-				return ""
-			}
-		case *ldap.ControlVChuPasswordMustChange:
-			cause = "must be changed"
-		}
-	}
-	return cause
+	return ""
 }
 
 // What Active Directory says beside invalidCredentials: "... data 52e, v4563".

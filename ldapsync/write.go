@@ -12,6 +12,7 @@ func (r *replica) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn++
+	r.many = true
 }
 
 // put makes e known, in place of what had its ID or its DN before. Nothing is
@@ -26,7 +27,7 @@ func (r *replica) put(e rawEntry) {
 		old.seen = r.turn
 		return
 	}
-	rec := &record{text: string(r.text), seen: r.turn}
+	rec := r.newRecord()
 	r.norm = appendDN(r.norm[:0], rec.first(fieldDN))
 	rec.dn = r.hashOf(r.norm)
 	if other := r.byNorm(r.norm); other != nil && other.id() != id {
@@ -93,6 +94,12 @@ func (r *replica) complete(now time.Time) {
 	if r.refreshed.Swap(&now) == nil {
 		close(r.ready)
 	}
+	r.mu.Lock()
+	r.many, r.shelf = false, shelf{}
+	for _, x := range []*index{r.names, r.ids, r.dns} {
+		x.trim()
+	}
+	r.mu.Unlock()
 	r.settle()
 }
 

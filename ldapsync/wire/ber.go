@@ -14,6 +14,7 @@ const (
 	tagSequence   = 0x30
 	tagSet        = 0x31
 
+	opBindRequest      = 0x60
 	opBindResponse     = 0x61
 	opEntry            = 0x64
 	opDone             = 0x65

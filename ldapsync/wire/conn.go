@@ -33,7 +33,11 @@ type Conn struct {
 	fault   error // of the decoders. A local one would be an allocation a message
 
 	stall time.Duration
-	armed bool // the deadline for stall is set
+	armed bool      // the deadline for stall is set
+	alarm time.Time // the deadline for a [Conn.TryBind], zero if there is none
+	heard bool      // octets came since the last TryBind began
+	out   []byte    // the request of a bind, wiped; kept for the next
+	cut   func()    // ends whatever waits
 
 	mu     sync.Mutex // guards what Close shares with the one goroutine
 	conn   net.Conn   // written with mu held
@@ -54,6 +58,7 @@ func New(c net.Conn, o Options) *Conn {
 	if t, ok := c.(*tls.Conn); ok {
 		conn.raw = t.NetConn()
 	}
+	conn.cut = func() { conn.raw.Close() }
 	return conn
 }
 
@@ -101,6 +106,10 @@ func (c *Conn) isClosed() bool {
 // patience sets how long all reading from now on may wait; 0 is for ever.
 func (c *Conn) patience(stall time.Duration) {
 	c.stall, c.armed = stall, false
+	if !c.alarm.IsZero() {
+		c.alarm = time.Time{}
+		c.raw.SetWriteDeadline(c.alarm)
+	}
 }
 
 // read sets the deadline only once it is needed: most messages are in the
@@ -109,7 +118,9 @@ func (c *Conn) read(b []byte) (int, error) {
 	if err := c.arm(); err != nil {
 		return 0, err
 	}
-	return c.conn.Read(b)
+	n, err := c.conn.Read(b)
+	c.heard = c.heard || n > 0
+	return n, err
 }
 
 func (c *Conn) arm() error {
@@ -143,7 +154,7 @@ func (c *Conn) within(ctx context.Context, what string, request func() error) er
 	late := fmt.Errorf("not done within %s: %w", c.timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, late)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
+	stop := context.AfterFunc(ctx, c.cut)
 	c.patience(0)
 	err := request()
 	if !stop() {

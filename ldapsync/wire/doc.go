@@ -1,9 +1,11 @@
 // Package wire reads a directory's content from one LDAP connection: StartTLS
 // and simple bind (RFC 4511), then searches, plain, paged (RFC 2696) or synced
-// (RFC 4533), message by message.
+// (RFC 4533), message by message. And it checks passwords, by one bind after the
+// other on a connection, with what password policies say of them.
 //
-// It is for content that is large or that never ends. Everything else that is
-// asked of a directory is left to a general LDAP library.
+// It is for content that is large or that never ends, and for what is asked
+// thousands of times a second. Everything else that is asked of a directory is left
+// to a general LDAP library.
 //
 // # What it promises
 //
@@ -18,6 +20,9 @@
 //   - Nothing that arrived in clear is taken for an answer under TLS.
 //   - An empty password is never sent with a DN: servers take that for an
 //     anonymous bind and call it a success (RFC 4513, section 5.1.2).
+//   - Of passwords nothing is kept: what they were sent from is wiped.
+//   - An answer is that to the bind that was sent, or none: what comes unasked ends
+//     the connection.
 //
 // # What it does not
 //

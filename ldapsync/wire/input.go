@@ -9,7 +9,8 @@ import (
 // ErrTooLarge is wrapped where a message has more octets than [Options] allow.
 var ErrTooLarge = errors.New("message too large")
 
-// firstBuffer holds hundreds of entries. Longer messages make it grow.
+// firstBuffer holds hundreds of entries. Longer messages make it grow. It is less
+// where no message may have so many.
 const firstBuffer = 64 << 10
 
 // input cuts what a connection sends into messages, which are slices of one
@@ -64,7 +65,7 @@ func (in *input) fill(wanted int, read func([]byte) (int, error)) error {
 	}
 	if in.end == len(in.buffer) {
 		// By and by, or a server could have memory taken by a few octets.
-		grown := make([]byte, max(firstBuffer, min(wanted, 2*len(in.buffer))))
+		grown := make([]byte, max(min(firstBuffer, in.max), min(wanted, 2*len(in.buffer))))
 		copy(grown, in.buffer[:in.end])
 		in.buffer = grown
 	}

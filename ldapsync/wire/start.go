@@ -66,18 +66,9 @@ func (c *Conn) Bind(ctx context.Context, dn string, password opaque.Bytes) error
 		return errors.New("bind: a DN and a password, or neither, must be given")
 	}
 	return c.within(ctx, "bind", func() error {
-		request := ber.Encode(ber.ClassApplication, ber.TypeConstructed, 0, nil, "")
-		request.AppendChild(integer(ber.TagInteger, 3))
-		request.AppendChild(text(dn))
-		request.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, string(password.Reveal()), ""))
-		d, err := c.ask(request, opBindResponse)
+		r, err := c.bind(dn, password, nil)
 		if err != nil {
 			return err
-		}
-		r := d.result()
-		d.skip("bind response")
-		if c.fault != nil {
-			return c.fault
 		}
 		return r.Err()
 	})

@@ -1,0 +1,101 @@
+package ldapsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lockstep/internal/opaque"
+	"lockstep/ldapsync/wire"
+)
+
+// binder is a connection to one server over which passwords are checked. It must be
+// used by one goroutine at a time: a server abandons a bind when the next comes on the
+// same connection (RFC 4511, section 4.2.1).
+//
+// It does without go-ldap, which has two goroutines for each connection and wakes both
+// for each answer: with many logins at once that is most of what a bind takes here.
+type binder struct {
+	server *server
+	wire   *wire.Conn
+	born   time.Time
+	used   time.Time
+	broken bool // must not be used again
+}
+
+// maxAnswer is the size of the largest answer to a bind that is read, in octets. It
+// leaves room for a text and a list of referrals.
+const maxAnswer = 16 << 10
+
+// Controls that binds are sent with.
+var (
+	ordinary = []wire.Control{wire.AskPolicy}
+
+	// withCode has FreeIPA's control that makes it want a code also of people whose
+	// password alone would do elsewhere.
+	withCode = []wire.Control{wire.AskPolicy, {OID: "2.16.840.1.113730.3.8.10.7", Critical: true}}
+)
+
+// dialBinder connects to s, TLS included, within ctx and the timeout.
+func dialBinder(ctx context.Context, s *server) (*binder, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	c, err := s.speak(ctx, maxAnswer)
+	if err != nil {
+		return nil, err
+	}
+	now := s.cfg.Now()
+	return &binder{server: s, wire: c, born: now, used: now}, nil
+}
+
+// checkPassword binds as a. The verdict is nil, a [*PasswordError], or an error
+// that means that it could not be told.
+func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.Bytes, controls []wire.Control) (PasswordInfo, error) {
+	if a.DN == "" {
+		// A bind without a name is anonymous, and succeeds.
+		return PasswordInfo{}, errors.New("account has no DN")
+	}
+	r, err := b.wire.TryBind(ctx, a.DN, password, controls)
+	b.used = b.server.cfg.Now()
+	if err != nil {
+		b.broken = true
+		return PasswordInfo{}, b.lost(err)
+	}
+	err = verdict(r)
+	if refused := (*PasswordError)(nil); err != nil && !errors.As(err, &refused) {
+		err = fmt.Errorf("%s: %w", b.server.name, err)
+	}
+	return passwordInfo(r.Policy), err
+}
+
+// lost is err for who decides whether to ask again.
+func (b *binder) lost(err error) error {
+	var lost *wire.LostError
+	switch {
+	case !errors.As(err, &lost):
+		return fmt.Errorf("%s: %w", b.server.name, err)
+	case lost.Timeout:
+		return &linkError{err: fmt.Errorf("no answer from %s: %w", b.server.name, err), timeout: true}
+	}
+	return &linkError{err: fmt.Errorf("%s: %w", b.server.name, err), answered: lost.Answered}
+}
+
+func (b *binder) at() *server { return b.server }
+
+// usable implements link.
+func (b *binder) usable(now time.Time) bool {
+	return !b.broken && b.wire.Usable() && now.Sub(b.born) < maxLife && now.Sub(b.used) < maxIdle
+}
+
+// lull is how long a connection is not looked at before it is used again. The look
+// takes a system call, and a server that has just answered is there.
+const lull = 100 * time.Millisecond
+
+// open implements link.
+func (b *binder) open(now time.Time) bool { return now.Sub(b.used) < lull || b.wire.Idle() }
+
+func (b *binder) close() {
+	b.broken = true
+	b.wire.Close()
+}
