@@ -5,8 +5,10 @@ BIN ?= bin
 HELPER ?= /usr/libexec/lockstep/lockstep-pam
 FUZZTIME ?= 2s
 BENCHTIME ?= 2s
+USERS ?= 10000
+ROUNDS ?= 4
 
-.PHONY: build pam demo test test-directories lint fuzz bench fleet tools
+.PHONY: build pam demo test test-directories lint fuzz bench bench-peer fleet tools
 
 build:
 	$(GO) build -trimpath -o $(BIN)/lockstep ./cmd/lockstep
@@ -46,6 +48,12 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+# Beside FreeRADIUS, on a machine that does nothing else; 7 minutes with the
+# defaults. BENCHPEER="-k 64" changes it, and "-help" says how.
+bench-peer:
+	internal/testenv/install-peer
+	$(GO) run ./internal/benchpeer -users $(USERS) -rounds $(ROUNDS) -json bench-peer.json -svg bench-peer.svg $(BENCHPEER)
 
 # Clock models over a simulated fleet; FLEET="-seed 7 -min-gap 1" changes it.
 fleet:
