@@ -14,7 +14,11 @@ type Authenticator interface {
 	// Authenticate answers r. An error means that it could not tell; no reply
 	// is sent then. It must return soon after ctx has ended, which is when
 	// nobody waits for the answer any more; until it returns it occupies one of
-	// the server's workers.
+	// the server's workers. ctx does not end when it returns: other requests
+	// have the same.
+	//
+	// The server sends fewer at once while answers take long or are errors. An
+	// Authenticator that can do no more should return an error soon.
 	Authenticate(ctx context.Context, r *Request) (Answer, error)
 }
 

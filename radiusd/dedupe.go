@@ -1,7 +1,6 @@
 package radiusd
 
 import (
-	"container/list"
 	"hash/maphash"
 	"net/netip"
 	"sync"
@@ -27,11 +26,12 @@ type requestKey struct {
 
 // entry is a request under way or answered. Its fields belong to its shard.
 type entry struct {
+	shard         *dedupeShard
 	key           requestKey
 	authenticator [16]byte
 	reply         radius.Packet // nil while pending
-	answered      time.Time
-	place         *list.Element // in shard.answered, nil while pending
+	at            time.Time     // when it was answered; while pending, when it or a retransmission came last
+	older, newer  *entry        // of those answered in the shard
 }
 
 const dedupeShards = 32
@@ -44,10 +44,10 @@ type dedupe struct {
 }
 
 type dedupeShard struct {
-	mu       sync.Mutex
-	most     int
-	entries  map[requestKey]*entry
-	answered *list.List // of *entry, oldest first
+	mu             sync.Mutex
+	most           int
+	entries        map[requestKey]*entry
+	oldest, newest *entry // by their answers
 }
 
 func newDedupe(most int) *dedupe {
@@ -55,7 +55,6 @@ func newDedupe(most int) *dedupe {
 	for i := range d.shards {
 		d.shards[i].most = max(1, most/dedupeShards)
 		d.shards[i].entries = make(map[requestKey]*entry)
-		d.shards[i].answered = list.New()
 	}
 	return d
 }
@@ -87,6 +86,7 @@ func (d *dedupe) begin(key requestKey, authenticator [16]byte, now time.Time) (d
 		case e.authenticator != authenticator:
 			s.remove(e)
 		case e.reply == nil:
+			e.at = now
 			return dupPending, nil, nil
 		default:
 			return dupAnswered, nil, e.reply
@@ -98,37 +98,46 @@ func (d *dedupe) begin(key requestKey, authenticator [16]byte, now time.Time) (d
 	if len(s.entries) >= s.most {
 		return dupFull, nil, nil
 	}
-	e := &entry{key: key, authenticator: authenticator}
+	e := &entry{shard: s, key: key, authenticator: authenticator, at: now}
 	s.entries[key] = e
 	return dupNew, e, nil
 }
 
-// wanted reports whether the client still waits for the reply of e, as far as
-// is known.
-func (d *dedupe) wanted(e *entry) bool {
-	s := d.shard(e.key)
+// knows reports whether a request is pending or answered. It changes nothing.
+func (d *dedupe) knows(key requestKey, authenticator [16]byte) bool {
+	s := d.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.entries[e.key] == e
+	e := s.entries[key]
+	return e != nil && e.authenticator == authenticator
+}
+
+// wanted reports whether the client still waits for the reply of e, as far as
+// is known, and when it asked last.
+func (*dedupe) wanted(e *entry) (asked time.Time, ok bool) {
+	s := e.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.at, s.entries[e.key] == e
 }
 
 // finish keeps the reply of e for retransmissions. It reports whether the reply
 // is still wanted; if not, it must not be sent.
-func (d *dedupe) finish(e *entry, reply radius.Packet, now time.Time) bool {
-	s := d.shard(e.key)
+func (*dedupe) finish(e *entry, reply radius.Packet, now time.Time) bool {
+	s := e.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.entries[e.key] != e {
 		return false
 	}
-	e.reply, e.answered = reply, now
-	e.place = s.answered.PushBack(e)
+	e.reply, e.at = reply, now
+	s.append(e)
 	return true
 }
 
 // forget removes e, so that a retransmission is new work.
-func (d *dedupe) forget(e *entry) {
-	s := d.shard(e.key)
+func (*dedupe) forget(e *entry) {
+	s := e.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.entries[e.key] == e {
@@ -136,19 +145,35 @@ func (d *dedupe) forget(e *entry) {
 	}
 }
 
+func (s *dedupeShard) append(e *entry) {
+	if e.older = s.newest; e.older != nil {
+		e.older.newer = e
+	} else {
+		s.oldest = e
+	}
+	s.newest = e
+}
+
 func (s *dedupeShard) remove(e *entry) {
 	delete(s.entries, e.key)
-	if e.place != nil {
-		s.answered.Remove(e.place)
+	if e.reply == nil {
+		return
 	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		s.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		s.newest = e.older
+	}
+	e.older, e.newer = nil, nil
 }
 
 func (s *dedupeShard) expire(now time.Time, ttl time.Duration) {
-	for first := s.answered.Front(); first != nil; first = s.answered.Front() {
-		e := first.Value.(*entry)
-		if now.Sub(e.answered) < ttl {
-			return
-		}
+	for e := s.oldest; e != nil && now.Sub(e.at) >= ttl; e = s.oldest {
 		s.remove(e)
 	}
 }

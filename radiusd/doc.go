@@ -22,6 +22,9 @@
 //     request came, whatever was looked at.
 //   - All memory that strangers can make it use is bounded. What exceeds a
 //     bound is dropped and counted.
+//   - When more comes than can be decided, as much is decided as before, and
+//     in time: answers to challenges first, then what came last. The rest is
+//     dropped, and never rejected.
 //   - Passwords, codes, secrets and State are in no log line, at any level.
 //
 // # What it does not

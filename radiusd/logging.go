@@ -56,27 +56,36 @@ func (s *Server) debugHeader(in incoming) {
 }
 
 func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
-	facts := append(j.facts(a.User), "result", a.Outcome.String(), "reason", clean(a.Reason))
-	if a.Rule != "" {
-		facts = append(facts, "rule", clean(a.Rule))
+	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
 	}
-	s.log.Info("decision", append(facts, "took", took.String())...)
+	facts := append(j.facts(a.User), slog.String("result", a.Outcome.String()), slog.String("reason", clean(a.Reason)))
+	if a.Rule != "" {
+		facts = append(facts, slog.String("rule", clean(a.Rule)))
+	}
+	// Past the Logger, which would look for the line of the source that this is.
+	// There is one such record for each login.
+	record := slog.NewRecord(j.received.Add(took), slog.LevelInfo, "decision", 0)
+	record.AddAttrs(append(facts, slog.String("took", took.String()))...)
+	s.log.Handler().Handle(context.Background(), record)
 }
 
 // facts says which request a log line is about. user is the name that it was
 // decided for, or empty. Here and in all log lines enums, addresses and durations
 // are strings: JSON would have bare numbers for some of them.
-func (j *job) facts(user string) []any {
-	a, _ := parseAccess(j.packet)
+func (j *job) facts(user string) []slog.Attr {
+	a := &j.access
 	if user == "" {
 		user = string(a.userName)
 	}
-	facts := []any{"q", j.q, "client", j.client.Name, "src", j.from.addr.String(), "id", j.packet.Identifier(), "user", clean(user)}
+	facts := make([]slog.Attr, 0, 11) // one for each that a decision has
+	facts = append(facts, slog.Uint64("q", j.q), slog.String("client", j.client.Name), slog.String("src", j.from.addr.String()),
+		slog.Int("id", int(j.packet.Identifier())), slog.String("user", clean(user)))
 	if a.nasID != nil {
-		facts = append(facts, "nas", clean(a.nasID))
+		facts = append(facts, slog.String("nas", clean(a.nasID)))
 	}
 	if a.callingStationID != nil {
-		facts = append(facts, "calling", clean(a.callingStationID))
+		facts = append(facts, slog.String("calling", clean(a.callingStationID)))
 	}
 	return facts
 }
@@ -93,11 +102,12 @@ func (s *Server) survive(what string, j *job) {
 	if !ok {
 		err = panicked{v}
 	}
-	facts := []any{"err", err, "stack", string(debug.Stack())}
+	var facts []slog.Attr
 	if j != nil {
-		facts = append(j.facts(""), facts...)
+		facts = j.facts("")
 	}
-	s.log.Error(what, facts...)
+	facts = append(facts, slog.Any("err", err), slog.String("stack", string(debug.Stack())))
+	s.log.LogAttrs(context.Background(), slog.LevelError, what, facts...)
 }
 
 type panicked struct{ value any }

@@ -122,12 +122,17 @@ func (s *Server) accessRequest(in incoming) {
 		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr.String(), "reason", err)
 		return
 	}
+	key := requestKey{in.from.socket.id, unmap(in.from.addr), in.packet.Identifier()}
+	// Before it costs anything: this is what many times the load is made of.
+	if s.crew.full() && a.state == nil && !s.dedupe.knows(key, in.packet.Authenticator()) {
+		s.tooMany()
+		return
+	}
 	// Before any state is touched: a forged packet must not displace a reply.
 	signed, ok := s.authentic(in, a)
 	if !ok {
 		return
 	}
-	key := requestKey{in.from.socket.id, unmap(in.from.addr), in.packet.Identifier()}
 	found, e, reply := s.dedupe.begin(key, in.packet.Authenticator(), in.received)
 	switch found {
 	case dupNew:
@@ -184,25 +189,28 @@ func (s *Server) enqueue(in incoming, a access, e *entry, signed bool) {
 	j := &job{
 		incoming: in,
 		q:        s.q.Add(1),
+		ctx:      s.deadlines.of(in.received),
 		entry:    e,
 		signed:   signed,
 	}
 	j.packet = append(radius.Packet(nil), in.packet...)
+	j.access, _ = parseAccess(j.packet) // the reader has dropped what is wrong
 	j.from = in.from.clone()
-	queue := s.fresh
 	if a.state != nil {
 		j.state, j.stateErr = s.sealer.open(in.client.Name, string(a.userName), a.state, in.received)
 		if j.stateErr == nil {
-			queue = s.challenged
+			j.class = challenged
 		}
 	}
 	s.inflight.Add(1)
-	select {
-	case queue <- j:
-	default:
+	if !s.crew.take(j) {
 		s.inflight.Done()
 		s.dedupe.forget(e)
-		s.counters.drop(dropQueueFull)
-		s.warn(occasion{what: "too many requests waiting, packets dropped"})
+		s.tooMany()
 	}
+}
+
+func (s *Server) tooMany() {
+	s.counters.drop(dropQueueFull)
+	s.warn(occasion{what: "too many requests waiting, packets dropped"})
 }

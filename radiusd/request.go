@@ -29,10 +29,7 @@ const (
 // request returns what to ask the Authenticator, or why there is nothing to
 // ask.
 func (s *Server) request(j *job) (r *Request, refusal string) {
-	a, err := parseAccess(j.packet)
-	if err != nil {
-		return nil, err.Error() // the reader has dropped such packets
-	}
+	a := &j.access
 	if refusal = a.refuse(); refusal != "" {
 		if refusal == refuseEAP || refusal == refuseCHAP || refusal == refuseMSCHAP {
 			s.warnClient(j.incoming, "client uses a method that is not served, rejected", refusal)

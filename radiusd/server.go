@@ -36,12 +36,22 @@ type Server struct {
 
 	// Workers is how many logins are decided at once; default 512. A worker
 	// waits for a directory or a store most of the time: there must be more of
-	// them than a slow one can hold, for the logins that do not need it.
+	// them than a slow one can hold, for the logins that do not need it. While
+	// decisions take over half of Patience there are fewer, down to 64: more would only
+	// wait for one another. Eight are for answers to challenges alone.
 	Workers int
 
-	Queue      int           // requests that may wait for a worker, fresh and challenged ones each; default 1024
+	// Queue is how many requests may wait for a worker, fresh and challenged
+	// ones each; default 1024.
+	Queue int
+
+	// Patience is how long a request may wait for a worker; default 1 s. It is
+	// dropped then, without a decision, since its client is about to give up.
+	// Sent again meanwhile, it may wait as long again.
+	Patience time.Duration
+
 	Deadline   time.Duration // of one request, from its arrival; default 5 s
-	Duplicates int           // requests and replies remembered; default 65536
+	Duplicates int           // requests and replies remembered; default 131072, which is enough for 26,000 in a second
 	Delayed    int           // replies that may wait for their time; default 16384
 
 	once     sync.Once
@@ -57,12 +67,13 @@ type Server struct {
 	warnings *sometimes // about clients
 	unknown  *sometimes // about sources that are no clients
 
-	fresh, challenged chan *job
-	delayed           atomic.Int64 // replies that wait for their time
-	inflight          sync.WaitGroup
-	readers           sync.WaitGroup
-	base              context.Context // ends when nothing more is to be decided
-	quit              context.CancelFunc
+	crew      *crew
+	deadlines *deadlines
+	delayed   atomic.Int64 // replies that wait for their time
+	inflight  sync.WaitGroup
+	readers   sync.WaitGroup
+	base      context.Context // ends when nothing more is to be decided
+	quit      context.CancelFunc
 
 	mu      sync.Mutex // guards those below
 	closed  bool
@@ -114,6 +125,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("shut down RADIUS server: %w", context.Cause(ctx))
 	}
 	s.quit()
+	s.crew.stop()
 	for _, socket := range sockets {
 		socket.Close()
 	}
@@ -165,17 +177,14 @@ func (s *Server) init() (err error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	duplicates := orDefault(s.Duplicates, 1<<16)
+	duplicates := orDefault(s.Duplicates, 1<<17)
 	s.dedupe = newDedupe(duplicates)
 	s.states = newStateSet(duplicates)
 	s.warnings = newSometimes(time.Minute, 1<<14)
 	s.unknown = newSometimes(time.Minute, 1<<10)
-	queue := orDefault(s.Queue, 1024)
-	s.fresh, s.challenged = make(chan *job, queue), make(chan *job, queue)
 	s.base, s.quit = context.WithCancel(context.Background())
-	for range orDefault(s.Workers, 512) {
-		go s.worker()
-	}
+	s.deadlines = &deadlines{base: s.base, after: s.deadline()}
+	s.crew = newCrew(orDefault(s.Workers, 512), orDefault(s.Queue, 1024), orDefault(s.Patience, defaultPatience), s.now, s.work)
 	return nil
 }
 

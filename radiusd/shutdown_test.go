@@ -15,7 +15,7 @@ import (
 
 func TestShutdown(t *testing.T) { // C95
 	t.Run("finishes what is in flight", func(t *testing.T) {
-		inBubbleWith(t, &Server{Workers: 1}, slow(time.Second, Accept), func(t *testing.T, r *rig) {
+		inBubbleWith(t, &Server{Workers: 1, Patience: 5 * time.Second}, slow(time.Second, Accept), func(t *testing.T, r *rig) {
 			r.silent(r.send(vpn, login(1, "alice", "pass")))
 			r.silent(r.send(vpn, login(2, "bob", "pass"))) // in the queue
 			done := make(chan error)

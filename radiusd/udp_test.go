@@ -3,18 +3,15 @@ package radiusd
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -303,46 +300,4 @@ func FuzzServer(f *testing.F) {
 			}
 		}
 	})
-}
-
-// BenchmarkServer is the way of an accepted login through loopback UDP, with an
-// Authenticator that says yes. The processor time includes the clients'.
-func BenchmarkServer(b *testing.B) {
-	bound := serveUDP(b, &Server{}, always(Accept), "127.0.0.1:0")
-	var before, after syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
-	var lost atomic.Int64
-	b.SetParallelism(8 * max(1, 8/runtime.GOMAXPROCS(0)))
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		conn, err := net.Dial("udp", bound[0].String())
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		defer conn.Close()
-		buffer := make([]byte, radius.MaxLen)
-		request := login(0, "alice", "correct horse 123456")
-		for n := uint64(0); pb.Next(); n++ {
-			request[1] = byte(n)
-			binary.BigEndian.PutUint64(request[4:], n) // or it were a duplicate in time
-			copy(request[len(request)-32:], hide([]byte("correct horse 123456"), request.Authenticator()))
-			clear(request[22:38])
-			copy(request[22:38], hmacMD5(request))
-			conn.Write(request)
-			conn.SetReadDeadline(time.Now().Add(time.Second))
-			if n, err := conn.Read(buffer); err != nil || buffer[0] != byte(layeh.CodeAccessAccept) || n == 0 {
-				lost.Add(1)
-			}
-		}
-	})
-	b.StopTimer()
-	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	spent := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
-	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/login")
-	if lost.Load() > 0 {
-		b.Errorf("%d of %d got no accept", lost.Load(), b.N)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -19,48 +20,14 @@ import (
 type job struct {
 	incoming
 	q      uint64
+	class  class
+	access access // of packet
+	ctx    context.Context
 	entry  *entry
 	signed bool // it had a Message-Authenticator, which was right
 
 	state    openState // valid if there is a State and stateErr is nil
 	stateErr error
-}
-
-func (s *Server) worker() {
-	for {
-		j := s.next()
-		if j == nil {
-			return
-		}
-		s.work(j)
-		s.inflight.Done()
-	}
-}
-
-// next waits for a request, those with a State first. When the server has
-// stopped, it returns what is left in the queues, and then nil.
-func (s *Server) next() *job {
-	select {
-	case j := <-s.challenged:
-		return j
-	default:
-	}
-	select {
-	case j := <-s.challenged:
-		return j
-	case j := <-s.fresh:
-		return j
-	case <-s.base.Done():
-	}
-	s.readers.Wait() // or one could still add to a queue that nobody empties
-	select {
-	case j := <-s.challenged:
-		return j
-	case j := <-s.fresh:
-		return j
-	default:
-		return nil
-	}
 }
 
 // silence is an error that means: no reply, for a reason that is nobody's
@@ -71,8 +38,9 @@ func (s silence) Error() string { return counterNames[s] }
 
 // work decides a request and sees to it that its entry in the duplicate cache
 // does not stay pending.
-func (s *Server) work(j *job) {
+func (s *Server) work(j *job) (r result) {
 	answered := false
+	defer s.inflight.Done()
 	defer func() {
 		if !answered {
 			s.dedupe.forget(j.entry) // a retransmission is new work
@@ -82,21 +50,20 @@ func (s *Server) work(j *job) {
 
 	if s.stopped() {
 		s.counters.drop(dropShutdown)
-		return
+		return dropped
 	}
-	if !s.dedupe.wanted(j.entry) {
+	asked, wanted := s.dedupe.wanted(j.entry)
+	if !wanted {
 		s.counters.drop(dropSuperseded) // before it could spend a code in vain
-		return
+		return dropped
 	}
-	age := s.now().Sub(j.received)
-	if age >= s.deadline() {
+	if s.now().Sub(asked) >= s.crew.patience {
 		s.counters.drop(dropTooOld)
 		s.warn(occasion{what: "requests waited too long, packets dropped"})
-		return
+		return dropped
 	}
-	ctx, cancel := context.WithTimeout(s.base, s.deadline()-age)
-	defer cancel()
-	a, err := s.decide(ctx, j)
+	r = failed // also after a panic
+	a, err := s.decide(j.ctx, j)
 	var reply radius.Packet
 	if err == nil {
 		reply, err = s.reply(j, a)
@@ -104,16 +71,20 @@ func (s *Server) work(j *job) {
 	took := s.now().Sub(j.received)
 	var quiet silence
 	switch {
-	case errors.As(err, &quiet):
-		s.counters.drop(counter(quiet))
-		s.log.Debug("packet dropped", append(j.facts(a.User), "reason", quiet)...)
-	case err != nil:
-		s.counters.drop(dropCannotDecide)
-		s.log.Error("cannot decide, no reply sent", append(j.facts(a.User), "err", err, "took", took.String())...)
-	default:
+	case err == nil:
+		r = decided
 		s.logDecision(j, a, took)
 		answered = s.answer(j, a, reply)
+	case errors.As(err, &quiet):
+		r = dropped
+		s.counters.drop(counter(quiet))
+		s.log.LogAttrs(j.ctx, slog.LevelDebug, "packet dropped", append(j.facts(a.User), slog.Any("reason", quiet))...)
+	default:
+		s.counters.drop(dropCannotDecide)
+		s.log.LogAttrs(j.ctx, slog.LevelError, "cannot decide, no reply sent",
+			append(j.facts(a.User), slog.Any("err", err), slog.String("took", took.String()))...)
 	}
+	return r
 }
 
 // decide returns the Authenticator's answer, or its own where there is nothing

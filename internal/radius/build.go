@@ -54,7 +54,7 @@ func NewReply(code Code, request Packet, secret []byte, attributes ...Attribute)
 	}
 	p := b.finish()
 	p.signMAC(&authenticator, secret)
-	p.sum(p[4:4], &authenticator, secret)
+	p.sum(p[4:], &authenticator, secret)
 	return p, left, nil
 }
 
@@ -123,6 +123,6 @@ func (b draft) finish() Packet {
 // signMAC fills in the Message-Authenticator, if the packet has one.
 func (p Packet) signMAC(authenticator *[16]byte, secret []byte) {
 	if at, err := p.findMAC(); err == nil {
-		p.mac(p[at:at], at, authenticator, secret)
+		p.mac(p[at:], at, authenticator, secret)
 	}
 }

@@ -51,7 +51,7 @@ func (p Packet) verifyMAC(authenticator *[16]byte, secret []byte) error {
 		return err
 	}
 	var sum [macLen]byte
-	p.mac(sum[:0], at, authenticator, secret)
+	p.mac(sum[:], at, authenticator, secret)
 	if !hmac.Equal(sum[:], p[at:at+macLen]) {
 		return ErrBadMessageAuthenticator
 	}
@@ -75,16 +75,19 @@ func (p Packet) findMAC() (at int, err error) {
 	return at, nil
 }
 
-// mac appends to dst the HMAC-MD5 over p with authenticator in place of its
+// mac writes to the start of dst the HMAC-MD5 over p with authenticator in place of its
 // own and with zeros in place of the Message-Authenticator at offset at.
 func (p Packet) mac(dst []byte, at int, authenticator *[16]byte, secret []byte) {
-	h := hmac.New(md5.New, secret)
-	h.Write(p[:4])
-	h.Write(authenticator[:])
-	h.Write(p[HeaderLen:at])
-	h.Write(noAuthenticator[:])
-	h.Write(p[at+macLen:])
-	h.Sum(dst)
+	h := newHasher()
+	defer h.free()
+	h.beginMAC(secret)
+	h.write(p[:4])
+	h.writeShort(*authenticator)
+	h.write(p[HeaderLen:at])
+	h.write(noAuthenticator[:])
+	h.write(p[at+macLen:])
+	sum := h.endMAC()
+	copy(dst[:macLen], sum[:])
 }
 
 // VerifyAccounting reports whether the Request Authenticator of an
@@ -97,17 +100,20 @@ func (p Packet) VerifyAccounting(secret []byte) bool {
 // another one in its place, and the secret.
 func (p Packet) verifyMD5(in *[16]byte, secret []byte) bool {
 	var sum [md5.Size]byte
-	p.sum(sum[:0], in, secret)
+	p.sum(sum[:], in, secret)
 	return len(secret) > 0 && subtle.ConstantTimeCompare(sum[:], p[4:HeaderLen]) == 1
 }
 
+// sum writes it to the start of dst.
 func (p Packet) sum(dst []byte, in *[16]byte, secret []byte) {
-	h := md5.New()
-	h.Write(p[:4])
-	h.Write(in[:])
-	h.Write(p[HeaderLen:])
-	h.Write(secret)
-	h.Sum(dst)
+	h := newHasher()
+	defer h.free()
+	h.write(p[:4])
+	h.writeShort(*in)
+	h.write(p[HeaderLen:])
+	h.write(secret)
+	sum := h.end()
+	copy(dst[:md5.Size], sum[:])
 }
 
 // What [Packet.VerifyReply] returns beside the Message-Authenticator's errors.

@@ -68,9 +68,9 @@ func HidePassword(password, secret []byte, authenticator [16]byte) ([]byte, erro
 }
 
 func passwordPad(secret, previous []byte) (pad [md5.Size]byte) {
-	h := md5.New()
-	h.Write(secret)
-	h.Write(previous)
-	h.Sum(pad[:0])
-	return pad
+	h := newHasher()
+	defer h.free()
+	h.write(secret)
+	h.writeShort([md5.Size]byte(previous))
+	return h.end()
 }
