@@ -58,12 +58,12 @@ func (s *schema) decodeKey(v string) (opaque.Bytes, error) {
 	if sealed.Sealed(v) {
 		return opaque.Bytes{}, errors.New("sealed key")
 	}
-	key := []byte(v)
-	if s.encoding == "base32" {
-		var err error
-		if key, err = decodeBase32(v); err != nil {
-			return opaque.Bytes{}, err
-		}
+	if s.encoding != "base32" {
+		return opaque.Text(v), checkKey(len(v))
+	}
+	key, err := decodeBase32(v)
+	if err != nil {
+		return opaque.Bytes{}, err
 	}
 	return opaque.Of(key), checkKey(len(key))
 }

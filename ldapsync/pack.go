@@ -213,8 +213,16 @@ func idText(id string) string {
 	if len(id) != 17 || id[0] != 0 {
 		return id
 	}
-	h := hex.EncodeToString([]byte(id[1:]))
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	var in [16]byte
+	copy(in[:], id[1:])
+	b := make([]byte, 0, 36)
+	for i, octets := range [][]byte{in[:4], in[4:6], in[6:8], in[8:10], in[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, octets)
+	}
+	return string(b)
 }
 
 // normalizeDN returns the one form of dn, or dn in lower case where it has

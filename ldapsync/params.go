@@ -12,7 +12,18 @@ import (
 type parameters struct{ algorithm, digits, period []string }
 
 func (r *record) parameters() parameters {
-	return parameters{algorithm: r.all(fieldAlgorithm), digits: r.all(fieldDigits), period: r.all(fieldPeriod)}
+	var p parameters
+	for f, v := range r.fields() {
+		switch f {
+		case fieldAlgorithm:
+			p.algorithm = append(p.algorithm, v)
+		case fieldDigits:
+			p.digits = append(p.digits, v)
+		case fieldPeriod:
+			p.period = append(p.period, v)
+		}
+	}
+	return p
 }
 
 // or returns p with what it lacks from q.

@@ -82,6 +82,30 @@ func (r *record) first(f field) string {
 	return ""
 }
 
+// firsts are the first values of all fields, "" where there is none.
+type firsts [fieldClass + 1]string
+
+// firsts looks at r once, for who wants to know more than one of its fields.
+func (r *record) firsts() (all firsts) {
+	var seen [len(all)]bool
+	for f, v := range r.fields() {
+		if !seen[f] {
+			all[f], seen[f] = v, true
+		}
+	}
+	return all
+}
+
+// count returns how many values of f there are.
+func (r *record) count(f field) (n int) {
+	for g := range r.fields() {
+		if g == f {
+			n++
+		}
+	}
+	return n
+}
+
 // each ranges over the values of f.
 func (r *record) each(f field) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -34,7 +34,8 @@ type builder struct {
 	*replica
 	at      when
 	account Account
-	names   []string // canonical names of the account, for which its keys may be sealed
+	names   []string // canonical names of the account, for which its keys may be sealed; see named
+	person  *record  // that has them; nil where names is set
 	active  int      // tokens that the directory checks
 	opens   int      // tries to open sealed keys
 }
@@ -42,14 +43,15 @@ type builder struct {
 // build returns the account of records, which belong to one person and are
 // found by name.
 func (r *replica) build(name string, records []*record, at when) (Account, error) {
-	b := builder{replica: r, at: at}
-	first := records[0]
-	b.account = Account{ID: idText(first.id()), Name: name, DN: first.first(fieldDN), Delegated: r.schema.directory}
-	if owner := first.first(fieldOwner); owner != "" {
+	b := builder{replica: r, at: at, person: records[0]}
+	first := records[0].firsts()
+	b.account = Account{Name: name, DN: first[fieldDN], Delegated: r.schema.directory}
+	if owner := first[fieldOwner]; owner != "" {
 		b.account.ID, b.account.DN = "dn:"+normalizeDN(owner), owner
+	} else {
+		b.account.ID = idText(first[fieldID])
 	}
-	b.names = first.all(fieldName)
-	if err := b.check(first); err != nil {
+	if err := b.check(first[fieldDisabled]); err != nil {
 		return b.account, err
 	}
 	if at.keyless {
@@ -71,19 +73,28 @@ func (b *builder) holder(records []*record) (Account, error) {
 	return b.account, ErrNoAccount
 }
 
-// check says why nobody may log in by the account, whatever its tokens.
-func (b *builder) check(first *record) error {
+// named returns b.names. They are looked up late, because few logins need them.
+func (b *builder) named() []string {
+	if b.person != nil {
+		b.names, b.person = b.person.all(fieldName), nil
+	}
+	return b.names
+}
+
+// check says why nobody may log in by the account, whatever its tokens. why is what
+// the entry found says of that.
+func (b *builder) check(why string) error {
 	if n := len(b.account.ID); n > maxID {
 		return &UnusableError{fmt.Sprintf("ID of %d octets (entryUUID, nsUniqueId or the DN): want at most %d", n, maxID)}
 	}
-	person := first
-	if b.schema.owner != "" {
-		person = b.byDN(b.account.DN)
-	}
-	if person != nil {
-		if why := person.first(fieldDisabled); why != "" {
-			return &UnusableError{why}
+	if b.schema.owner != "" { // then it is the owner's entry that counts
+		why = ""
+		if owner := b.byDN(b.account.DN); owner != nil {
+			why = owner.first(fieldDisabled)
 		}
+	}
+	if why != "" {
+		return &UnusableError{why}
 	}
 	return nil
 }
@@ -120,7 +131,7 @@ func (b *builder) linked(rec *record, dn string) (*record, error) {
 	if token == nil {
 		return nil, fmt.Errorf("%s names %.200q, which is not below the base DN, has no %s, or may not be read", b.schema.token, dn, b.schema.key)
 	}
-	if name := token.first(fieldName); token != rec && name != "" && !slices.Contains(b.names, name) {
+	if name := token.first(fieldName); token != rec && name != "" && !slices.Contains(b.named(), name) {
 		return nil, fmt.Errorf("%s names %.200q, which is somebody else's entry", b.schema.token, dn)
 	}
 	return token, nil
@@ -128,43 +139,57 @@ func (b *builder) linked(rec *record, dn string) (*record, error) {
 
 // tokens adds the keys of rec itself.
 func (b *builder) tokens(rec *record) {
-	serial := rec.first(fieldSerial)
-	if err := b.valid(rec); err != nil {
+	first := rec.firsts()
+	serial := first[fieldSerial]
+	if err := b.inForce(&first); err != nil {
 		b.problem(serial, err)
 		return
 	}
-	keys, isToken := rec.all(fieldKey), rec.has(fieldClass, classToken)
-	switch {
-	case b.schema.directory && isToken:
-		b.active++
-		return
-	case len(keys) == 0 && isToken:
-		b.problem(serial, fmt.Errorf("its %s may not be read by the service account", b.schema.key))
+	keys := rec.count(fieldKey)
+	if (b.schema.directory || keys == 0) && rec.has(fieldClass, classToken) {
+		if b.schema.directory {
+			b.active++
+		} else {
+			b.problem(serial, fmt.Errorf("its %s may not be read by the service account", b.schema.key))
+		}
 		return
 	}
-	for i, value := range keys {
-		t, err := b.token(rec, value, len(keys), serial)
-		if err != nil {
+	isFirst := true
+	for value := range rec.each(fieldKey) {
+		t, err := b.token(rec, value, keys, serial)
+		if err == nil {
+			b.add(t, serial, isFirst)
+		} else {
 			b.problem(serial, err)
-			continue
 		}
-		t.Name = serial
-		if serial == "" || i > 0 {
-			t.Name = strconv.Itoa(len(b.account.Tokens) + 1)
-		}
-		b.account.Tokens = append(b.account.Tokens, t)
+		isFirst = false
 	}
+}
+
+// add adds t, whose entry says serial. Of several keys in there the first has it.
+func (b *builder) add(t Token, serial string, first bool) {
+	t.Name = serial
+	if serial == "" || !first {
+		t.Name = strconv.Itoa(len(b.account.Tokens) + 1)
+	}
+	b.account.Tokens = append(b.account.Tokens, t)
 }
 
 // valid says why a token does not count now, or nil.
 func (b *builder) valid(rec *record) error {
-	if why := rec.first(fieldDisabled); why != "" {
+	first := rec.firsts()
+	return b.inForce(&first)
+}
+
+// inForce is valid for who has looked at the record already.
+func (b *builder) inForce(first *firsts) error {
+	if why := first[fieldDisabled]; why != "" {
 		return errors.New(why)
 	}
-	if err := b.limit(b.schema.notBefore, rec.first(fieldNotBefore), -1, "not valid before"); err != nil {
+	if err := b.limit(b.schema.notBefore, first[fieldNotBefore], -1, "not valid before"); err != nil {
 		return err
 	}
-	return b.limit(b.schema.notAfter, rec.first(fieldNotAfter), +1, "not valid after")
+	return b.limit(b.schema.notAfter, first[fieldNotAfter], +1, "not valid after")
 }
 
 // limit says, with text, that the time is on the wrong side of v, if that is set:
@@ -233,7 +258,7 @@ func (b *builder) open(value string, slots int, serial string) (Token, error) {
 		if slot == "" {
 			continue
 		}
-		for _, name := range b.names {
+		for _, name := range b.named() {
 			if b.opens++; b.opens > maxOpens {
 				return Token{}, fmt.Errorf("too many keys and login names in one account: more than %d tries to open them", maxOpens)
 			}

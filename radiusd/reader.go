@@ -197,7 +197,7 @@ func (s *Server) enqueue(in incoming, a access, e *entry, signed bool) {
 	j.access, _ = parseAccess(j.packet) // the reader has dropped what is wrong
 	j.from = in.from.clone()
 	if a.state != nil {
-		j.state, j.stateErr = s.sealer.open(in.client.Name, string(a.userName), a.state, in.received)
+		j.state, j.stateErr = s.sealer.Load().open(in.client.Name, string(a.userName), a.state, in.received)
 		if j.stateErr == nil {
 			j.class = challenged
 		}

@@ -24,9 +24,8 @@ type Server struct {
 	Log *slog.Logger     // default: none
 	Now func() time.Time // default time.Now
 
-	// StateKey, 32 octets, seals what an Access-Challenge keeps. Servers that
-	// share it can finish each other's challenges. Empty means a key of this
-	// Server alone.
+	// StateKey, 32 octets, is the StateKey with the ID 0 if SetStateKeys has not
+	// been called before the first Serve. Empty means a key of this Server alone.
 	StateKey opaque.Bytes
 
 	// Ready returns nil if logins can be decided. Otherwise Status-Server gets
@@ -61,7 +60,7 @@ type Server struct {
 	clients  atomic.Pointer[clientTable]
 	counters counters
 	q        atomic.Uint64
-	sealer   *stateSealer
+	sealer   atomic.Pointer[stateRing]
 	states   *stateSet
 	dedupe   *dedupe
 	warnings *sometimes // about clients
@@ -167,7 +166,7 @@ func (s *Server) start() error {
 }
 
 func (s *Server) init() (err error) {
-	if s.sealer, err = newStateSealer(s.StateKey.Reveal()); err != nil {
+	if err := s.initStateKeys(); err != nil {
 		return err
 	}
 	s.log, s.now = s.Log, s.Now

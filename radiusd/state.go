@@ -18,9 +18,48 @@ import (
 // there is something to wait for first.
 const stateTTL = 60 * time.Second
 
-// A State in the clear is a version, the time it expires, the length of what
+// StateKey is a key that seals what an Access-Challenge keeps. Servers that have it
+// in common can finish each other's challenges.
+type StateKey struct {
+	ID  uint32       // tells it from the others; it stands in each State, readable
+	Key opaque.Bytes // 32 octets
+}
+
+// SetStateKeys replaces the keys that seal State: the first seals, and all of them
+// open. So a new key goes to the end of the list at every server before it comes to
+// the front at any, and an old one stays until the last State that it has sealed is
+// over, in [StateAge]. Without keys, or before the first call, the Server has one
+// for itself. It may be called while the Server runs. An error means that nothing
+// has changed.
+func (s *Server) SetStateKeys(keys []StateKey) error {
+	ring, err := newStateRing(keys)
+	if err != nil {
+		return err
+	}
+	s.sealer.Store(&ring)
+	return nil
+}
+
+// initStateKeys sets the keys where nobody has.
+func (s *Server) initStateKeys() error {
+	var keys []StateKey
+	if s.StateKey.Len() > 0 {
+		keys = []StateKey{{Key: s.StateKey}}
+	}
+	ring, err := newStateRing(keys)
+	if err == nil {
+		s.sealer.CompareAndSwap(nil, &ring)
+	}
+	return err
+}
+
+// StateAge is the longest that a State can be answered.
+const StateAge = stateTTL + MaxWait
+
+// A State is the ID of the key, and what that has sealed. In the clear that is a version, the time it expires, the length of what
 // it keeps, and that, padded, so that its length does not show.
 const (
+	stateKeyID   = 4
 	stateVersion = 1
 	stateHead    = 1 + 8 + 1
 	statePlain   = stateHead + MaxKeep
@@ -31,52 +70,85 @@ var (
 	errStateExpired = errors.New("the State has expired")
 )
 
-// stateSealer makes and opens State (RFC 2865, section 5.24).
+// stateRing makes and opens State (RFC 2865, section 5.24): its first sealer does
+// the one, and any of them the other.
+type stateRing []*stateSealer
+
+// newStateRing takes any number of keys, or none for a key of its own.
+func newStateRing(keys []StateKey) (stateRing, error) {
+	if len(keys) == 0 {
+		key := make([]byte, 32)
+		rand.Read(key)
+		keys = []StateKey{{Key: opaque.Of(key)}}
+	}
+	var ring stateRing
+	for _, k := range keys {
+		if ring.find(k.ID) != nil {
+			return nil, fmt.Errorf("state key %d: there are two of them", k.ID)
+		}
+		sealer, err := newStateSealer(k)
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, sealer)
+	}
+	return ring, nil
+}
+
+func (r stateRing) find(id uint32) *stateSealer {
+	for _, s := range r {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// stateSealer makes and opens the State of one key.
 //
 // State is text, because some clients keep it as a C string and cut it at a
 // zero octet.
-type stateSealer struct{ aead cipher.AEAD }
+type stateSealer struct {
+	id   uint32
+	aead cipher.AEAD
+}
 
-// newStateSealer takes 32 octets, or none for a key of its own.
-//
 // Nonces are random, 96 bits. The key may so seal 2^32 States before the
 // chance that two have the same nonce reaches 2^-32: four years at thirty-four
 // challenges per second.
-func newStateSealer(key []byte) (*stateSealer, error) {
-	if len(key) == 0 {
-		key = make([]byte, 32)
-		rand.Read(key)
+func newStateSealer(k StateKey) (*stateSealer, error) {
+	if k.Key.Len() != 32 {
+		return nil, fmt.Errorf("state key %d: want 32 octets, not %d", k.ID, k.Key.Len())
 	}
-	if len(key) != 32 {
-		return nil, fmt.Errorf("state key: want 32 octets, not %d", len(key))
-	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(k.Key.Reveal())
 	if err != nil {
-		return nil, fmt.Errorf("state key: %w", err)
+		return nil, fmt.Errorf("state key %d: %w", k.ID, err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return nil, fmt.Errorf("state key: %w", err)
+		return nil, fmt.Errorf("state key %d: %w", k.ID, err)
 	}
-	return &stateSealer{aead}, nil
+	return &stateSealer{k.ID, aead}, nil
 }
 
-func (s *stateSealer) size() int {
-	return base64.RawURLEncoding.EncodedLen(statePlain + s.aead.Overhead())
-}
+const (
+	stateSealed = statePlain + 12 + 16 // a nonce before it and a tag behind
+	stateSize   = (stateKeyID + stateSealed) * 8 / 6
+)
 
 // seal returns a State for the answer to a challenge.
-func (s *stateSealer) seal(client, user string, keep opaque.Bytes, expires time.Time) ([]byte, error) {
+func (r stateRing) seal(client, user string, keep opaque.Bytes, expires time.Time) ([]byte, error) {
 	if keep.Len() > MaxKeep {
 		return nil, fmt.Errorf("seal State: %d octets to keep, want at most %d", keep.Len(), MaxKeep)
 	}
-	plain := make([]byte, statePlain)
+	s, plain := r[0], make([]byte, statePlain)
 	plain[0] = stateVersion
 	binary.BigEndian.PutUint64(plain[1:], uint64(expires.Unix()))
 	plain[stateHead-1] = byte(keep.Len())
 	copy(plain[stateHead:], keep.Reveal())
-	sealed := s.aead.Seal(nil, nil, plain, boundTo(client, user))
-	return base64.RawURLEncoding.AppendEncode(nil, sealed), nil
+	state := binary.BigEndian.AppendUint32(make([]byte, 0, stateKeyID+stateSealed), s.id)
+	state = s.aead.Seal(state, nil, plain, s.boundTo(client, user))
+	return base64.RawURLEncoding.AppendEncode(nil, state), nil
 }
 
 // stateID names a State; no two have the same.
@@ -91,17 +163,22 @@ type openState struct {
 
 // open returns what seal was given. The error is errStateForeign or
 // errStateExpired.
-func (s *stateSealer) open(client, user string, state []byte, now time.Time) (openState, error) {
+func (r stateRing) open(client, user string, state []byte, now time.Time) (openState, error) {
 	// One text for each State: the length is looked at since the decoder would
 	// skip line ends, and it is strict about the bits that it does not need.
-	if len(state) != s.size() {
+	if len(state) != stateSize {
 		return openState{}, errStateForeign
 	}
 	sealed, err := base64.RawURLEncoding.Strict().AppendDecode(nil, state)
 	if err != nil {
 		return openState{}, errStateForeign
 	}
-	plain, err := s.aead.Open(nil, nil, sealed, boundTo(client, user))
+	id, sealed := binary.BigEndian.Uint32(sealed), sealed[stateKeyID:]
+	s := r.find(id)
+	if s == nil {
+		return openState{}, errStateForeign
+	}
+	plain, err := s.aead.Open(nil, nil, sealed, s.boundTo(client, user))
 	if err != nil || len(plain) != statePlain || plain[0] != stateVersion || plain[stateHead-1] > MaxKeep {
 		return openState{}, errStateForeign
 	}
@@ -115,8 +192,9 @@ func (s *stateSealer) open(client, user string, state []byte, now time.Time) (op
 
 // boundTo returns the additional data: with the length, no two pairs of client
 // and user give the same.
-func boundTo(client, user string) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(client)))
+func (s *stateSealer) boundTo(client, user string) []byte {
+	b := binary.BigEndian.AppendUint32(nil, s.id)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(client)))
 	b = append(b, client...)
 	return append(b, user...)
 }

@@ -2,6 +2,7 @@ package radiusd
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/netip"
 	"strings"
@@ -133,16 +134,16 @@ func TestChallenge(t *testing.T) {
 			for i := range len(s) {
 				altered := []byte(s)
 				altered[i] ^= 1
-				if _, err := r.sealer.open("vpn", "alice", altered, time.Now()); err == nil {
+				if _, err := r.sealer.Load().open("vpn", "alice", altered, time.Now()); err == nil {
 					r.t.Errorf("opens with octet %d altered", i)
 				}
 			}
 			for _, altered := range []string{s + "A", s[:len(s)-1], "\n" + s, s + "\n", s[:40] + "\r\n" + s[40:], s + "=", s[1:]} {
-				if _, err := r.sealer.open("vpn", "alice", []byte(altered), time.Now()); err == nil {
+				if _, err := r.sealer.Load().open("vpn", "alice", []byte(altered), time.Now()); err == nil {
 					r.t.Errorf("opens as %q", altered)
 				}
 			}
-			if _, err := r.sealer.open("vpn", "alice", []byte(s), time.Now()); err != nil {
+			if _, err := r.sealer.Load().open("vpn", "alice", []byte(s), time.Now()); err != nil {
 				r.t.Errorf("does not open unaltered: %v", err)
 			}
 		}},
@@ -159,7 +160,7 @@ func TestChallengeOfAClientThatCannot(t *testing.T) { // C81
 }
 
 func TestStateShape(t *testing.T) { // C70
-	sealer, err := newStateSealer(testKey.Reveal())
+	sealer, err := newStateRing([]StateKey{{1 << 31, testKey}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,16 +193,30 @@ func TestStateShape(t *testing.T) { // C70
 	if _, err := sealer.open("a", "bc", s, now); err == nil {
 		t.Error("State of client ab and user c opens for client a and user bc")
 	}
-	if _, err := newStateSealer(make([]byte, 16)); err == nil {
-		t.Error("a key of 16 octets was taken")
+	for name, keys := range map[string][]StateKey{
+		"a key of 16 octets": {{1, opaque.Of(make([]byte, 16))}},
+		"no key":             {{1, opaque.Bytes{}}},
+		"two with one ID":    {{1, testKey}, {2, testKey}, {1, testKey}},
+	} {
+		if _, err := newStateRing(keys); err == nil || strings.Contains(err.Error(), string(testKey.Reveal())) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 // C78: any server that has the key can finish what another began.
 func TestStateOfAnotherServer(t *testing.T) {
-	one, _ := newStateSealer(testKey.Reveal())
-	two, _ := newStateSealer(testKey.Reveal())
-	stranger, _ := newStateSealer(nil)
+	another := opaque.Text("another key of thirty-two octets")
+	ring := func(keys ...StateKey) stateRing {
+		t.Helper()
+		r, err := newStateRing(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	one := ring(StateKey{5, testKey})
+	two := ring(StateKey{6, another}, StateKey{5, testKey})
 	now := time.Now()
 	s, err := one.seal("vpn", "alice", opaque.Text("kept"), now.Add(stateTTL))
 	if err != nil {
@@ -210,8 +225,25 @@ func TestStateOfAnotherServer(t *testing.T) {
 	if got, err := two.open("vpn", "alice", s, now); err != nil || string(got.keep.Reveal()) != "kept" {
 		t.Errorf("another server with the key: %v", err)
 	}
-	if _, err := stranger.open("vpn", "alice", s, now); err != errStateForeign {
-		t.Errorf("another server without the key: %v", err)
+	for name, stranger := range map[string]stateRing{
+		"no keys":                    ring(),
+		"another key":                ring(StateKey{6, another}),
+		"another key of the same ID": ring(StateKey{5, another}),
+		"the key with another ID":    ring(StateKey{6, testKey}),
+	} {
+		if _, err := stranger.open("vpn", "alice", s, now); err != errStateForeign {
+			t.Errorf("another server with %s: %v", name, err)
+		}
+	}
+	// The ID is bound, too: the key under another one does not open what has that
+	// ID written over its own.
+	b, err := base64.RawURLEncoding.DecodeString(string(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[3] = 6
+	if _, err := ring(StateKey{6, testKey}).open("vpn", "alice", []byte(base64.RawURLEncoding.EncodeToString(b)), now); err != errStateForeign {
+		t.Errorf("with another ID: %v", err)
 	}
 }
 

@@ -91,6 +91,12 @@ func (s *Server) work(j *job) (r result) {
 // to ask. An error means that no reply may be sent.
 func (s *Server) decide(ctx context.Context, j *job) (Answer, error) {
 	r, refusal := s.request(j)
+	if refusal != "" && j.stateErr != nil && s.Ready != nil {
+		// It may be of another server, whose key has not been heard of yet.
+		if err := s.Ready(); err != nil {
+			return Answer{}, fmt.Errorf("%s, and it cannot be told whose it is: %w", refusal, err)
+		}
+	}
 	if refusal != "" {
 		return Answer{Outcome: Reject, Reason: refusal}, nil
 	}
@@ -145,7 +151,7 @@ func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
 		attributes = slices.Clone(a.Attributes)
 	case Challenge:
 		user, _ := j.packet.Lookup(rfc2865.UserName_Type)
-		state, err := s.sealer.seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL+min(max(0, a.Wait), MaxWait)))
+		state, err := s.sealer.Load().seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL+min(max(0, a.Wait), MaxWait)))
 		if err != nil {
 			return nil, err
 		}

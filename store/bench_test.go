@@ -23,6 +23,7 @@ func typical() verifier.State {
 		At: s.Recent[0].At, Offset: offsets(-4_200, 11_800), Rate: verifier.Rates{Low: -21_000, High: 17_500},
 		Since: s.Recent[0].At.Add(-80 * 24 * time.Hour), Start: offsets(-37_123, 39_877),
 	}
+	s.Last = verifier.Login{From: 0x9d3c5a7be1f04263, Input: 0x5b1e}
 	return s
 }
 

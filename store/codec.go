@@ -11,8 +11,12 @@ import (
 )
 
 // format is the first byte of every encoded State. A change of the layout
-// below takes a new one, and Decode goes on reading the old ones.
-const format = 2
+// below takes a new one, and Decode goes on reading the old ones: formatNoLast ends
+// before Last.
+const (
+	format       = 3
+	formatNoLast = 2
+)
 
 // ErrDamaged is wrapped by the error about a record that holds no State. It
 // concerns that record alone.
@@ -22,12 +26,13 @@ var ErrDamaged = errors.New("state is damaged")
 // their shortest form, signed ones where they can be negative; lists and
 // strings begin with their count.
 //
-//	State          Floor (signed), Spent, list of Recent, Clock, Former, Far, Failures, list of Sources
+//	State          Floor (signed), Spent, list of Recent, Clock, Former, Far, Failures, list of Sources, Last
 //	Spent, Steps   list of steps, each less the one before; Spent begins from Floor, Steps with a plain one (signed)
 //	Recent         Step less the Step before it, less Floor at first (signed); At, By
 //	Clock          0 for the zero one, else 1, At, Offset, Rate, Since, Start
 //	Far            0 for the zero one, else 1, At, Source, Steps
 //	Sources        Source, Count, Last, Input (2 bytes, the high one first), Kind
+//	Last           0 for the zero one, else 1, From and Server (8 bytes each, the highest first), Input as in Sources
 //	Offsets, Rates Low (signed), High less Low
 //	time, duration milliseconds (signed), times since 1970
 
@@ -54,7 +59,8 @@ func encode(s verifier.State) []byte {
 	b = appendOptional(b, zeroClock, appendClock(b, s.Former))
 	b = appendOptional(b, zeroFar, appendFar(b, s.Far))
 	b = binary.AppendUvarint(b, uint64(s.Failures))
-	return appendSources(b, s.Sources)
+	b = appendSources(b, s.Sources)
+	return appendLast(b, s.Last)
 }
 
 // size guesses the length of the encoding: enough to allocate once, unless the
@@ -74,7 +80,12 @@ func size(s verifier.State) int {
 // 2^64: a step that does not ascend wraps around, and Decode sees that it did.
 func appendSteps(b []byte, last int64, steps []int64) []byte {
 	for _, step := range steps {
-		b = binary.AppendUvarint(b, uint64(step-last))
+		gap := uint64(step - last)
+		if gap >= 1<<7 && gap < 1<<14 { // as nearly all are: see twoBytes
+			b = append(b, byte(gap)|0x80, byte(gap>>7))
+		} else {
+			b = binary.AppendUvarint(b, gap)
+		}
 		last = step
 	}
 	return b
@@ -145,6 +156,15 @@ func appendSources(b []byte, sources []verifier.SourceFailures) []byte {
 	return b
 }
 
+func appendLast(b []byte, l verifier.Login) []byte {
+	if l == (verifier.Login{}) {
+		return append(b, absent)
+	}
+	b = binary.BigEndian.AppendUint64(append(b, present), l.From)
+	b = binary.BigEndian.AppendUint64(b, l.Server)
+	return binary.BigEndian.AppendUint16(b, l.Input)
+}
+
 func appendOffsets(b []byte, o verifier.Offsets) []byte {
 	return appendBounds(b, o.Low.Milliseconds(), o.High.Milliseconds())
 }
@@ -163,7 +183,8 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 // Decode returns the State that b holds. It is strict: there is exactly one
-// encoding of each State, and anything else is an error and the zero State.
+// encoding of each State in each format, and anything else is an error and the
+// zero State. A State of formatNoLast has no Last, which is what the zero one means.
 // What it allocates is bounded by a multiple of len(b). The State shares
 // nothing with b; the strings in it share one copy.
 // Errors wrap [ErrDamaged].
@@ -171,7 +192,7 @@ func Decode(b []byte) (verifier.State, error) {
 	switch n := len(b) - crc32.Size; {
 	case len(b) > MaxRecord:
 		return verifier.State{}, fmt.Errorf("%w: it has %d bytes, more than %d", ErrDamaged, len(b), MaxRecord)
-	case len(b) > 0 && b[0] != format:
+	case len(b) > 0 && !known(b[0]):
 		return decode(b) // which says so
 	case n <= 0:
 		return verifier.State{}, fmt.Errorf("%w: record ends early", ErrDamaged)
@@ -182,18 +203,20 @@ func Decode(b []byte) (verifier.State, error) {
 	}
 }
 
-// decode takes what encode returns.
+func known(f byte) bool { return f == format || f == formatNoLast }
+
+// decode takes what encode returns, and what it returned in older formats.
 func decode(b []byte) (verifier.State, error) {
 	if len(b) == 0 {
 		return verifier.State{}, fmt.Errorf("%w: record is empty", ErrDamaged)
 	}
-	if b[0] != format {
-		return verifier.State{}, fmt.Errorf("%w, or of another version: it has format %d, want %d", ErrDamaged, b[0], format)
+	if !known(b[0]) {
+		return verifier.State{}, fmt.Errorf("%w, or of another version: it has format %d, want %d or %d", ErrDamaged, b[0], formatNoLast, format)
 	}
-	d := decoder{rest: b[1:], text: string(b)}
-	s := d.state()
-	if d.err == nil && len(d.rest) > 0 {
-		d.fail(fmt.Sprintf("%d bytes follow the state", len(d.rest)))
+	d := decoder{record: b, at: 1, text: string(b)}
+	s := d.state(b[0])
+	if d.err == nil && d.left() > 0 {
+		d.fail(fmt.Sprintf("%d bytes follow the state", d.left()))
 	}
 	if d.err != nil {
 		return verifier.State{}, d.err

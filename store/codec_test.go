@@ -3,8 +3,11 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -31,6 +34,7 @@ func full() verifier.State {
 			At: at.Add(-time.Minute), Offset: offsets(1, 1), Rate: verifier.Rates{Low: 3, High: 3},
 			Since: at.Add(-time.Minute), Start: offsets(0, 2),
 		},
+		Last:     verifier.Login{From: 1<<63 | 0x1234567, Server: 1<<62 | 7, Input: 0xfedc},
 		Far:      verifier.Far{At: at.Add(time.Second), Source: "vpn 192.0.2.7", Steps: []int64{-7, 57_000_400}},
 		Failures: 7,
 		Sources: []verifier.SourceFailures{
@@ -81,6 +85,9 @@ func TestStateComesBackAsItWas(t *testing.T) {
 			At: at, Offset: offsets(-maxOffset, maxOffset), Rate: verifier.Rates{Low: -maxRate, High: maxRate},
 			Start: offsets(maxOffset, maxOffset),
 		}}},
+		{"a last login from nowhere", verifier.State{Last: verifier.Login{Input: 1}}},
+		{"a last login that typed nothing", verifier.State{Last: verifier.Login{From: 1}}},
+		{"a last login of a server alone", verifier.State{Last: verifier.Login{Server: 1}}},
 		{"a far code without a time", verifier.State{Far: verifier.Far{Steps: []int64{0}}}},
 		{"a far code without steps", verifier.State{Far: verifier.Far{At: at}}},
 		{"a far code of no known time or step", verifier.State{Far: verifier.Far{Source: "vpn"}}},
@@ -205,14 +212,14 @@ func TestDecodeRefuses(t *testing.T) {
 	over := bytes.Repeat([]byte{0xff}, 10) // and a 1 after it: more than 64 bits
 	longZero := []byte{0x80, 0x00}
 	// The zero State is the format, then Floor, Spent, Recent, Clock, Former,
-	// Far, Failures and Sources, of one byte each.
+	// Far, Failures, Sources and Last, of one byte each.
 	zero := encode(verifier.State{})
-	if !bytes.Equal(zero, []byte{format, 0, 0, 0, 0, 0, 0, 0, 0}) {
+	if !bytes.Equal(zero, []byte{format, 0, 0, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Fatalf("the zero State is %x", zero)
 	}
 	// at puts b in the place of the byte i of the zero State.
 	at := func(i int, b ...[]byte) []byte { return join(zero[:i], join(b...), zero[i+1:]) }
-	const floor, spentList, recentList, clock, former, farCode, failures, sources = 1, 2, 3, 4, 5, 6, 7, 8
+	const floor, spentList, recentList, clock, former, farCode, failures, sources, last = 1, 2, 3, 4, 5, 6, 7, 8, 9
 	for _, tt := range []struct {
 		name string
 		b    []byte
@@ -220,13 +227,19 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, "record is empty"},
 		{"format 0", at(0, []byte{0}), "format 0"},
-		{"a newer format", at(0, []byte{3}), "format 3"},
+		{"format 1", at(0, []byte{1}), "format 1, want 2 or 3"},
+		{"a newer format", at(0, []byte{4}), "format 4"},
 		{"a byte too many", append(bytes.Clone(good), 0), "1 bytes follow"},
-		{"no list of sources", zero[:len(zero)-1], "ends early"},
+		{"no list of sources", zero[:sources], "ends early"},
+		{"no last login", zero[:last], "ends early"},
+		{"a last login in the format that has none", at(0, []byte{formatNoLast}), "1 bytes follow"},
+		{"a last login of 17 bytes", join(zero[:last], []byte{1}, make([]byte, 17)), "ends early"},
+		{"a zero last login in a longer form", join(zero[:last], []byte{1}, make([]byte, 18)), "longer than need be"},
+		{"a mark of 2 for a last login", at(last, []byte{2}, make([]byte, 18)), "mark is out of range"},
 
 		{"a count of 2^60 spent steps", at(spentList, uv(1<<60)), "longer than the record"},
-		{"a count of spent steps one too high", at(spentList, []byte{7}), "longer than the record"},
-		{"a count of details one too high", at(recentList, []byte{2}), "longer than the record"},
+		{"a count of spent steps one too high", at(spentList, []byte{8}), "longer than the record"},
+		{"a count of details one too high", at(recentList, []byte{3}), "longer than the record"},
 		{"a count of far steps one too high", join(zero[:farCode], []byte{1, 0, 0, 2, 0}), "longer than the record"},
 		{"a count of sources one too high", join(zero[:sources], []byte{2}, make([]byte, 11)), "longer than the record"},
 		{"a name of 2^63", at(sources, []byte{1}, uv(1<<63), make([]byte, 5)), "ends early"},
@@ -304,6 +317,29 @@ func TestDecodeAllocatesNoMoreThanAMultipleOfTheRecord(t *testing.T) {
 	}
 }
 
+// What the program of before wrote: full and typical, and what has nothing in it.
+// A store that is opened after an update holds such records.
+func TestFormatWithoutLastIsRead(t *testing.T) {
+	for name, want := range map[string]verifier.State{"full": full(), "typical": typical(), "zero": {}} {
+		text, err := os.ReadFile(filepath.Join("testdata", "format2-"+name+".hex"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil || old[0] != formatNoLast {
+			t.Fatalf("%s: format %d, %v", name, old[0], err)
+		}
+		want.Last = verifier.Login{}
+		got, err := Decode(old)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: Decode = %+v, %v; want %+v", name, got, err, want)
+		}
+		if again, err := Decode(Encode(got)); err != nil || !reflect.DeepEqual(again, want) || Encode(got)[0] != format {
+			t.Errorf("%s, written anew: %+v, %v", name, again, err)
+		}
+	}
+}
+
 func TestCheckID(t *testing.T) {
 	for _, tt := range []struct {
 		id string
@@ -341,7 +377,7 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 	}
 	old := bytes.Clone(good)
 	old[0] = 1
-	if _, err := Decode(old); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "format 1, want 2") {
+	if _, err := Decode(old); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "format 1, want 2 or 3") {
 		t.Errorf("another format: %v", err)
 	}
 }

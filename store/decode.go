@@ -14,7 +14,7 @@ const (
 	minSource = 1 + 1 + 1 + 2 + 1
 )
 
-func (d *decoder) state() (s verifier.State) {
+func (d *decoder) state(format byte) (s verifier.State) {
 	s.Floor = d.varint()
 	s.Spent = d.spent(s.Floor)
 	s.Recent = d.recent(s.Floor)
@@ -23,6 +23,9 @@ func (d *decoder) state() (s verifier.State) {
 	s.Far = d.far()
 	s.Failures = d.uint32()
 	s.Sources = d.sources()
+	if format != formatNoLast {
+		s.Last = d.last()
+	}
 	return s
 }
 
@@ -40,7 +43,13 @@ func (d *decoder) spent(floor int64) []int64 {
 // first above last.
 func (d *decoder) ascend(last int64, steps []int64) {
 	for i := range steps {
-		step := last + int64(d.uvarint())
+		gap, short := twoBytes(d.record[d.at:])
+		if short {
+			d.at += 2
+		} else {
+			gap = d.uvarint()
+		}
+		step := last + int64(gap)
 		if step <= last {
 			d.fail("steps are not in ascending order")
 			return
@@ -117,6 +126,17 @@ func (d *decoder) sources() (sources []verifier.SourceFailures) {
 		}
 	}
 	return sources
+}
+
+func (d *decoder) last() (l verifier.Login) {
+	if !d.present() {
+		return l
+	}
+	l.From, l.Server, l.Input = d.uint64(), d.uint64(), d.uint16()
+	if l == (verifier.Login{}) {
+		d.fail("last login is longer than need be")
+	}
+	return l
 }
 
 // lastKind is the last one that there is. A later one would be from a later

@@ -13,6 +13,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(verifier.State{}))
 	f.Add(encode(full()))
 	f.Add(encode(typical()))
+	f.Add(withoutLast(verifier.State{}))
+	f.Add(withoutLast(typical()))
 	f.Add([]byte{format, 0x80, 0x00, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{format, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{format, 0, 0, 0, 1, 2, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 0})
@@ -24,13 +26,24 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if again := encode(s); !bytes.Equal(again, b) {
+		again := encode(s)
+		if b[0] == formatNoLast {
+			again = withoutLast(s)
+		}
+		if !bytes.Equal(again, b) {
 			t.Errorf("encode(decode(%x)) = %x", b, again)
 		}
 		if broken := brokenRule(s); broken != "" {
 			t.Errorf("decode(%x) breaks a rule: %s: %+v", b, broken, s)
 		}
 	})
+}
+
+// withoutLast returns s, which has no Last, as the program of before encoded it.
+func withoutLast(s verifier.State) []byte {
+	b := encode(s)
+	b[0] = formatNoLast
+	return b[:len(b)-1]
 }
 
 // brokenRule returns what package verifier says of a State and s does not keep
@@ -72,10 +85,10 @@ func ascends(steps []int64) bool {
 // FuzzEncode goes the other way: a State that keeps its rules comes back, and
 // one that does not is refused.
 func FuzzEncode(f *testing.F) {
-	f.Add(uint32(0), int64(0), uint64(1), int64(0), int64(0), int64(0), "", uint16(0), 0)
-	f.Add(uint32(9), int64(-5), uint64(1<<40), int64(1_700_000_000_123), int64(-1500), int64(60_000), "vpn", uint16(1<<15), 4)
-	f.Add(uint32(9), int64(5), uint64(1<<63), int64(1_700_000_000_123), int64(1), int64(-1), "vpn", uint16(1), 5)
-	f.Fuzz(func(t *testing.T, count uint32, step int64, gap uint64, ms, low, high int64, name string, input uint16, kind int) {
+	f.Add(uint32(0), int64(0), uint64(1), int64(0), int64(0), int64(0), "", uint16(0), 0, uint64(0))
+	f.Add(uint32(9), int64(-5), uint64(1<<40), int64(1_700_000_000_123), int64(-1500), int64(60_000), "vpn", uint16(1<<15), 4, uint64(1<<63))
+	f.Add(uint32(9), int64(5), uint64(1<<63), int64(1_700_000_000_123), int64(1), int64(-1), "vpn", uint16(1), 5, uint64(1))
+	f.Fuzz(func(t *testing.T, count uint32, step int64, gap uint64, ms, low, high int64, name string, input uint16, kind int, from uint64) {
 		now := time.UnixMilli(min(max(ms, minMilli), maxMilli)).UTC()
 		since := time.UnixMilli(min(max(low, minMilli), maxMilli)).UTC()
 		low, high = min(max(low, -maxOffset), maxOffset), min(max(high, -maxOffset), maxOffset)
@@ -85,6 +98,7 @@ func FuzzEncode(f *testing.F) {
 			Recent: []verifier.Spent{{Step: next, At: now, By: name}, {Step: step, At: since}},
 			Clock:  verifier.Clock{At: now, Offset: offsets(low, high), Rate: verifier.Rates{Low: low, High: high}, Since: since, Start: offsets(low, high)},
 			Former: verifier.Clock{At: now, Since: now},
+			Last:   verifier.Login{From: from, Server: from >> 1, Input: input},
 			Far:    verifier.Far{At: now, Source: name, Steps: []int64{step, next}},
 			Sources: []verifier.SourceFailures{
 				{Source: name, Count: count, Last: now, Input: input, Kind: verifier.Kind(kind)}, {},

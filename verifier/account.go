@@ -59,7 +59,7 @@ func label(k Key, i int) string {
 // tokens returns a's tokens, with nothing known of them yet. A key that is there
 // twice, with whatever digits, is one: the first.
 func (a Account) tokens() []token {
-	var all []token
+	all := make([]token, 0, len(a.Keys))
 	for i, k := range a.Keys {
 		t := token{key: k, id: k.ID()}
 		t.key.Label = label(k, i)

@@ -28,7 +28,7 @@ func (v *Verifier) account(name string) (attempt, *AccountError, error) {
 	if err == nil {
 		by, err = v.attempt(a)
 	}
-	if refusal := (*AccountError)(nil); errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*AccountError](err); ok {
 		// Under its canonical name, or a lock that holds for other spellings
 		// too would show that the name is somebody's.
 		name = cmp.Or(a.Name, name)
@@ -48,7 +48,7 @@ func (v *Verifier) attempt(a Account) (attempt, error) {
 	if a.Delegated {
 		tokens = []token{v.delegate(a)}
 	}
-	return attempt{v, a, tokens, "account:" + a.ID, v.store, false}, nil
+	return attempt{v, a, tokens, a.ID, v.store, false}, nil
 }
 
 // decide goes through the checks in the order that the package promises.
@@ -79,6 +79,9 @@ func (a attempt) settle(ctx context.Context, r Request, found finding, all []tok
 	switch {
 	case found.right != nil:
 		return a.finish(ctx, r, found, all)
+	case found.reason.Kind == Replayed && a.isAgain(r, found, all):
+		found.right, found.again = []int64{found.spent}, true
+		return a.finish(ctx, r, found, all)
 	case found.reason.Kind == Replayed, found.near:
 		// Not counted: whoever sends it has seen a right code, and appliances
 		// that send the last login again must not lock anybody out.
@@ -87,6 +90,12 @@ func (a attempt) settle(ctx context.Context, r Request, found finding, all []tok
 		return a.outOfStep(ctx, r, found, all)
 	}
 	return a.miss(ctx, r, found.reason)
+}
+
+// isAgain says whether what was found is the login accepted last, come again.
+func (a attempt) isAgain(r Request, f finding, all []token) bool {
+	_, yes := a.again(r, f.spent, all[f.token], f.at)
+	return yes
 }
 
 // otherwise is the decision about an attempt in which no right code was found.
@@ -99,30 +108,44 @@ func (r Request) otherwise(reason Reason) Decision {
 }
 
 // finish checks the password that came with a right code, and whether the account
-// may log in, and claims the step.
+// may log in, and claims the step. All of that holds for a login that comes again,
+// too. Only the directory that has spent a code itself cannot be asked twice.
 func (a attempt) finish(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
 	var info PasswordInfo
-	if !r.Policy.CodeOnly {
+	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
 		said, refusal, err := a.password(ctx, r, f.way.password, all[f.token])
 		if err != nil {
 			return Decision{}, err
 		}
-		if refusal != nil && refusal.Kind == NoPassword {
-			return Decision{Reason: *refusal}, nil // nothing has been guessed
-		}
 		if refusal != nil {
-			return a.count(ctx, r, Decision{Reason: *refusal}, nil)
+			refusal.Spent = f.again
+			return a.refuse(ctx, r, f, *refusal)
 		}
 		info = said
 	}
 	if refusal, err := a.denied(ctx, r); err != nil || refusal != nil {
-		return Decision{Reason: orNone(refusal)}, err
+		d := Decision{Reason: orNone(refusal)}
+		d.Reason.Spent = f.again
+		return d, err
 	}
 	d, err := a.claim(ctx, r, f, all)
 	if d.Outcome == Accepted {
 		d.Password = info
 	}
 	return d, err
+}
+
+// refuse decides a request whose password is refused.
+func (a attempt) refuse(ctx context.Context, r Request, f finding, refusal Reason) (Decision, error) {
+	if refusal.Kind == NoPassword {
+		return Decision{Reason: refusal}, nil // nothing has been guessed
+	}
+	if a.account.Delegated {
+		if d, decided, err := a.usedSince(ctx, r, f); decided || err != nil {
+			return d, err
+		}
+	}
+	return a.count(ctx, r, Decision{Reason: refusal}, nil)
 }
 
 // outOfStep decides a request with a code that is far from where the device's
@@ -167,25 +190,26 @@ func (a attempt) password(ctx context.Context, r Request, password []byte, t tok
 // NUL never gets there: to a directory an empty one means an anonymous bind,
 // which succeeds (RFC 4513, section 5.1.2).
 func (a attempt) checkPassword(ctx context.Context, password []byte) (PasswordInfo, *Reason, error) {
-	refused := Reason{Kind: WrongPassword, Delegated: a.account.Delegated}
 	switch {
 	case len(bytes.TrimSpace(password)) == 0:
-		refused.Kind = NoPassword
-		return PasswordInfo{}, &refused, nil
+		return PasswordInfo{}, &Reason{Kind: NoPassword, Delegated: a.account.Delegated}, nil
 	case bytes.IndexByte(password, 0) >= 0:
-		refused.Cause = "holds a NUL"
-		return PasswordInfo{}, &refused, nil
+		return PasswordInfo{}, &Reason{Kind: WrongPassword, Delegated: a.account.Delegated, Cause: "holds a NUL"}, nil
 	case a.decoy:
 		return PasswordInfo{}, &Reason{Kind: NotEnrolled}, nil
 	}
 	info, err := a.dir.CheckPassword(ctx, a.account, opaque.Of(password))
-	if no := (*PasswordError)(nil); errors.As(err, &no) {
-		if refused.Cause = no.Cause; a.account.Delegated {
+	if err == nil {
+		return info, nil, nil
+	}
+	if no, ok := errors.AsType[*PasswordError](err); ok {
+		refused := Reason{Kind: WrongPassword, Delegated: a.account.Delegated, Cause: no.Cause}
+		if a.account.Delegated {
 			refused.Cause = cmp.Or(no.Cause, eitherWrong)
 		}
 		return PasswordInfo{}, &refused, nil
 	}
-	return info, nil, err
+	return PasswordInfo{}, nil, err
 }
 
 // denied says which rule keeps the account from logging in, or nil.
@@ -194,7 +218,7 @@ func (a attempt) denied(ctx context.Context, r Request) (*Reason, error) {
 		return nil, nil
 	}
 	err := r.Authorize(ctx, a.account)
-	if no := (*DeniedError)(nil); errors.As(err, &no) {
+	if no, ok := errors.AsType[*DeniedError](err); ok {
 		return &Reason{Kind: Denied, Cause: no.Cause, Delegated: a.account.Delegated}, nil
 	}
 	if err != nil {

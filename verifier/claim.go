@@ -7,11 +7,16 @@ import (
 )
 
 // claim spends what was found. Of several that claim it, on any server, one is
-// accepted.
+// accepted, and with it those that are the same login.
+//
+// For these the State is written as it is. Nothing has changed then, but the store
+// has said that it is still so: what was read can be behind what another server
+// knows, of an account that is locked, or of a later login.
 func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
 	for {
 		t, now := all[f.token], a.now()
-		if reason, yes := a.taken(f, t, now); yes {
+		ago, again := a.again(r, f.right[len(f.right)-1], t, now)
+		if reason, yes := a.taken(f, t, now); yes && !again {
 			return Decision{Reason: reason}, nil
 		}
 		// Failures that another server counted meanwhile hold here too, or a
@@ -19,13 +24,26 @@ func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (
 		if reason, yes := a.held(all, r, now); yes {
 			return Decision{Reason: reason}, nil
 		}
-		next := a.accepted(t, f, r, now)
+		next := t.State
+		if !again {
+			next = a.accepted(t, f, r, now)
+		}
 		err := a.store.CompareAndSwap(ctx, t.id, t.version, next)
+		if err == nil {
+			a.unsure.settle(t.id)
+		}
+		if err == nil && again {
+			a.told.note(t.id, t.Last, now)
+			d := Decision{Outcome: Accepted, Repeated: true, Ago: ago}
+			d.Offset, _ = t.Clock.at(t.key, now).Likely()
+			return d, nil
+		}
 		if err == nil {
 			a.forget(ctx, r, all, t.id)
 			return a.admit(f, t, next, now), nil
 		}
 		if err = retry(ctx, err); err != nil {
+			a.unsure.note(t.id, next.Last, now)
 			return Decision{}, fmt.Errorf("spend step: %w", err)
 		}
 		if all, err = a.load(ctx); err != nil {
@@ -48,8 +66,11 @@ func (a attempt) admit(f finding, t token, next State, now time.Time) Decision {
 	return d
 }
 
-// taken says whether what was found has been spent since.
+// taken says whether what was found has been spent since, or was before.
 func (a attempt) taken(f finding, t token, now time.Time) (Reason, bool) {
+	if f.again {
+		return f.reason, true
+	}
 	if a.account.Delegated {
 		return t.usedUp(f.right[0], now)
 	}
@@ -69,12 +90,15 @@ func (a attempt) taken(f finding, t token, now time.Time) (Reason, bool) {
 func (a attempt) accepted(t token, f finding, r Request, now time.Time) State {
 	s, _ := t.forgiven(r.Source)
 	if a.account.Delegated {
-		return s.use(Spent{Step: f.right[0], At: stamp(now), By: r.Client})
+		s = s.use(Spent{Step: f.right[0], At: stamp(now), By: r.Client})
+		s.Last = a.login(r, t.key)
+		return s
 	}
 	last := f.right[len(f.right)-1]
 	for _, step := range f.right {
 		s = s.spend(t.key, Spent{Step: step, At: stamp(now), By: r.Client})
 	}
+	s.Last = a.login(r, t.key)
 	switch {
 	case len(f.right) > 1:
 		s = s.resynchronized(t.key, f.right[0], last, f.began, f.at)
@@ -94,6 +118,9 @@ const forgetTime = time.Second
 // in stays in where that cannot be done. What is left then is forgotten at the next
 // login, and so adds to the failures until then, and to no others.
 func (a attempt) forget(ctx context.Context, r Request, all []token, claimed string) {
+	if len(all) == 1 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTime)
 	defer cancel()
 	for _, t := range all {

@@ -11,18 +11,24 @@ import (
 // of step goes through thousands of them, which is why pquerna/otp, which starts
 // from the key's base32 text each time, makes only the single ones.
 type coder struct {
-	mac    hash.Hash
+	mac    mac
+	many   hash.Hash // the same for thousands; nil before forMany
 	modulo uint32
+	step   [8]byte
 	sum    [64]byte
 }
 
 func newCoder(k Key) *coder {
-	c := &coder{mac: hmac.New(algorithms[k.Algorithm].new, k.Bytes.Reveal()), modulo: 1}
+	c := &coder{mac: newMAC(k.Algorithm.hashing(), k.Bytes.Reveal(), 8), modulo: 1}
 	for range k.Digits {
 		c.modulo *= 10
 	}
 	return c
 }
+
+// forMany gets c ready to make thousands of codes of k, which takes longer than
+// making a few and then saves a third of the time or more.
+func (c *coder) forMany(k Key) { c.many = hmac.New(c.mac.new, k.Bytes.Reveal()) }
 
 // code returns the code of step (RFC 4226, section 5.3), or none of any digits
 // for a step before 1970 or its first, which is 0 and stands for none in a State.
@@ -30,15 +36,22 @@ func (c *coder) code(step int64) uint32 {
 	if step <= 0 {
 		return noCode
 	}
-	c.mac.Reset()
-	binary.BigEndian.PutUint64(c.sum[:8], uint64(step))
-	c.mac.Write(c.sum[:8])
-	sum := c.mac.Sum(c.sum[:0])
+	sum := c.hmac(step)
 	offset := sum[len(sum)-1] & 0xf
 	return (binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff) % c.modulo
 }
 
 const noCode = 1 << 31
+
+func (c *coder) hmac(step int64) []byte {
+	if c.many == nil {
+		return c.mac.end(c.sum[:0], binary.BigEndian.AppendUint64(c.mac.start(), uint64(step)))
+	}
+	c.many.Reset()
+	binary.BigEndian.PutUint64(c.step[:], uint64(step))
+	c.many.Write(c.step[:])
+	return c.many.Sum(c.sum[:0])
+}
 
 // match returns the index in codes of the one that is step's, or -1. It looks
 // at all of them, in constant time.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"lockstep/internal/opaque"
 )
 
 // Some directories check codes themselves: FreeIPA, and OpenLDAP with its overlay
@@ -26,12 +28,34 @@ const eitherWrong = "password or code, the directory does not say which"
 // elsewhere is said of the codes of a Delegated account.
 var elsewhere = Reason{Kind: Unusable, Cause: "the directory checks the codes of this account, and nothing is known of them here"}
 
-// delegate returns what stands for a's tokens. The key, by which a failure is told
-// from its repetition, is one that this process alone has: with any in the store,
-// who reads it could try passwords on what is kept. So a repetition at another
-// server counts again.
+// delegate returns what stands for a's tokens. By its key a login is told from its
+// repetition: at this server alone, unless SetClusterKey has given one.
 func (v *Verifier) delegate(a Account) token {
-	return token{key: v.decoy, id: "delegated:" + a.ID}
+	k := v.decoy
+	if shared := v.cluster.Load(); shared != nil {
+		k.Bytes = *shared
+	}
+	return token{key: k, id: "delegated:" + a.ID}
+}
+
+// SetClusterKey gives the key, 32 octets, by which the servers of one Store know
+// the logins of Delegated accounts again that another of them has decided: a wrong
+// one that was counted, and a right one that was accepted. Without it, or with an
+// empty one, a server knows its own alone, since it started. It may be called at
+// any time; logins from before are not known again.
+//
+// The store keeps 16 bits of the last input under this key. Who reads the store
+// and has the key, which may well stand there too, can try passwords on them. The
+// code in the input is one of about fifteen, because the store also keeps 16 bits
+// of that, under no key. So one password in 4,400 fits what is kept of one login,
+// and those that fit several, as in old copies of the store, become few. A key of
+// the process gives away nothing.
+func (v *Verifier) SetClusterKey(key opaque.Bytes) {
+	if key.Len() == 0 {
+		v.cluster.Store(nil)
+		return
+	}
+	v.cluster.Store(&key)
 }
 
 // delegated decides about an account whose password and code the directory checks
@@ -53,11 +77,44 @@ func (a attempt) delegated(ctx context.Context, r Request, t token) (Decision, e
 		return Decision{Reason: Reason{Kind: NoPassword, Delegated: true}}, nil
 	}
 	used := a.tag(way.code)
-	if reason, yes := t.usedUp(used, a.now()); yes {
-		return Decision{Reason: reason}, nil
-	}
 	way.password = slices.Concat(way.password, way.code)
-	return a.finish(ctx, r, finding{way: way, right: []int64{used}}, []token{t})
+	f := finding{way: way, right: []int64{used}}
+	if f.reason, f.again = t.usedUp(used, a.now()); f.again {
+		return a.usedAgain(ctx, r, f, t)
+	}
+	return a.finish(ctx, r, f, []token{t})
+}
+
+// usedAgain decides about a code that was accepted lately. The directory has
+// spent it, and would refuse a login that comes again. So what is kept of the input
+// has to do, which is 16 bits: whoever saw the code may guess at a password, from
+// the same place and for againAge, with a chance of 1 in 65,536 each. That is why
+// these guesses count, and the throttle leaves half a dozen of them.
+func (a attempt) usedAgain(ctx context.Context, r Request, f finding, t token) (Decision, error) {
+	now := a.now()
+	if _, yes := a.again(r, f.right[0], t, now); yes {
+		return a.finish(ctx, r, f, []token{t})
+	}
+	d := Decision{Reason: f.reason}
+	if _, yes := a.lately(r, f.right[0], t, now); yes {
+		return a.count(ctx, r, d, nil)
+	}
+	return d, nil
+}
+
+// usedSince decides about a code that the directory has refused, where it has been
+// accepted since: the same login was at another server, which was quicker. Where
+// that server has bound and not yet claimed, this one still says no.
+func (a attempt) usedSince(ctx context.Context, r Request, f finding) (d Decision, decided bool, err error) {
+	all, err := a.load(ctx)
+	if err != nil {
+		return Decision{}, false, err
+	}
+	if f.reason, f.again = all[0].usedUp(f.right[0], a.now()); !f.again {
+		return Decision{}, false, nil
+	}
+	d, err = a.usedAgain(ctx, r, f, all[0])
+	return d, true, err
 }
 
 // lastDigits reads 6 or 8 digits at the end as the code. Which of them it is does
@@ -107,6 +164,5 @@ func (s State) use(n Spent) State {
 		}
 		kept++
 	}
-	s.Recent = append([]Spent{n}, s.Recent[:kept]...)
-	return s
+	return s.note(n, kept)
 }

@@ -291,26 +291,33 @@ func TestDelegatedErrorsDecideNothing(t *testing.T) {
 }
 
 // Nothing of a password is kept, neither right nor wrong: what is kept of a code
-// that was accepted is the same for every password, and what is kept of a failure
-// depends on a key that the process has for itself.
+// that was accepted is the same for every password, and what is kept of the input
+// depends on a key that the process has for itself, or all servers together.
 func TestDelegatedPasswordsAreNotKept(t *testing.T) {
 	kept := func(password string) State {
 		w := newDelegated(t)
 		w.dir.password = password + "123456"
 		w.must(password+"123456", Accepted, None)
-		return w.mem.states[delegatedID]
+		s := w.mem.states[delegatedID]
+		s.Last.Input = 0
+		return s
 	}
 	if a, b := kept("secret"), kept("another"); !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v, %+v", a, b)
 	}
-	inputs := map[uint16]bool{}
-	for range 8 {
+	wrong, right := map[uint16]bool{}, map[uint16]bool{}
+	for i := range 8 {
 		w := newDelegated(t)
+		if i > 3 {
+			w.SetClusterKey(opaque.Text(fmt.Sprintf("a cluster key of 32 octets, no %d", i)))
+		}
 		w.must("secret000000", Refused, WrongPassword)
-		inputs[w.mem.states[delegatedID].Sources[0].Input] = true
+		wrong[w.mem.states[delegatedID].Sources[0].Input] = true
+		w.must("secret123456", Accepted, None)
+		right[w.mem.states[delegatedID].Last.Input] = true
 	}
-	if len(inputs) < 2 {
-		t.Error("all processes keep the same of an input")
+	if len(wrong) < 7 || len(right) < 7 {
+		t.Errorf("of 8 keys %d keep different things of a wrong input, %d of a right one", len(wrong), len(right))
 	}
 }
 

@@ -199,7 +199,7 @@ func TestJudgeOfSeveralHits(t *testing.T) {
 		for _, h := range tt.hits {
 			hits = append(hits, hit{here + h, 0})
 		}
-		f, far := look{token: token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
+		f, far := look{token: &token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
 		for i := range far {
 			far[i] -= here
 		}
@@ -207,7 +207,7 @@ func TestJudgeOfSeveralHits(t *testing.T) {
 			t.Errorf("%s: %+v", tt.name, f)
 		}
 	}
-	l := look{token: token{key: testKey, State: State{}.spend(testKey, Spent{Step: here, At: w.now})}, ways: ways, forward: true}
+	l := look{token: &token{key: testKey, State: State{}.spend(testKey, Spent{Step: here, At: w.now})}, ways: ways, forward: true}
 	if f, far := l.judge([]hit{{here + 300, 0}, {here - 100, 0}}, w.now); f.reason.Kind != OutOfStep || !slices.Equal(far, []int64{here + 300}) {
 		t.Errorf("one too early: %+v", f)
 	}

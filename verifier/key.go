@@ -68,20 +68,19 @@ const keyPrefix = "key:"
 // are the six-digit code, so a step spent under the one must count as spent
 // under the other.
 func (k Key) ID() string {
-	h := sha256.New()
-	h.Write([]byte("lockstep key\x00" + k.Algorithm + "\x00"))
-	binary.Write(h, binary.BigEndian, int64(k.Period))
-	h.Write(k.padded())
-	return keyPrefix + hex.EncodeToString(h.Sum(nil)[:16])
+	b := append(make([]byte, 0, 128), "lockstep key\x00"...)
+	b = append(append(b, k.Algorithm...), 0)
+	b = binary.BigEndian.AppendUint64(b, uint64(k.Period))
+	sum := sha256.Sum256(append(b, k.padded()...))
+	return string(hex.AppendEncode(append(b[:0], keyPrefix...), sum[:16]))
 }
 
 // padded returns what HMAC makes of k (RFC 2104, section 2), less the zeros at the
 // end: keys that differ and make the same codes are one.
 func (k Key) padded() []byte {
 	b := k.Bytes.Reveal()
-	if h := algorithms[k.Algorithm].new(); len(b) > h.BlockSize() {
-		h.Write(b)
-		b = h.Sum(nil)
+	if h := k.Algorithm.hashing(); len(b) > h.block {
+		b = h.sum(nil, b)
 	}
 	return bytes.TrimRight(b, "\x00")
 }
@@ -105,7 +104,7 @@ func (k Key) Start(step int64) time.Time {
 // Code returns the code of step. It is for showing and for tests; [Verifier]
 // is what decides whether somebody gets in.
 func (k Key) Code(step int64) (string, error) {
-	opts := hotp.ValidateOpts{Digits: otp.Digits(k.Digits), Algorithm: algorithms[k.Algorithm].otp}
+	opts := hotp.ValidateOpts{Digits: otp.Digits(k.Digits), Algorithm: k.Algorithm.hashing().otp}
 	code, err := hotp.GenerateCodeCustom(base32.StdEncoding.EncodeToString(k.Bytes.Reveal()), uint64(step), opts)
 	if err != nil {
 		// The library's error could quote the key.
@@ -114,11 +113,43 @@ func (k Key) Code(step int64) (string, error) {
 	return code, nil
 }
 
-var algorithms = map[Algorithm]struct {
-	otp otp.Algorithm
-	new func() hash.Hash
-}{
-	SHA1:   {otp.AlgorithmSHA1, sha1.New},
-	SHA256: {otp.AlgorithmSHA256, sha256.New},
-	SHA512: {otp.AlgorithmSHA512, sha512.New},
+// hashing is what there is of the hash function of an [Algorithm].
+type hashing struct {
+	otp   otp.Algorithm
+	new   func() hash.Hash
+	sum   func(dst, b []byte) []byte // appends the hash of b to dst
+	block int                        // octets that the hash takes at a time
+	size  int                        // of the hash
+}
+
+var (
+	hashSHA1   = hashing{otp.AlgorithmSHA1, sha1.New, appendSHA1, sha1.BlockSize, sha1.Size}
+	hashSHA256 = hashing{otp.AlgorithmSHA256, sha256.New, appendSHA256, sha256.BlockSize, sha256.Size}
+	hashSHA512 = hashing{otp.AlgorithmSHA512, sha512.New, appendSHA512, sha512.BlockSize, sha512.Size}
+)
+
+// hashing is SHA1's for an algorithm that there is not: see [Key.Check].
+func (a Algorithm) hashing() *hashing {
+	switch a {
+	case SHA256:
+		return &hashSHA256
+	case SHA512:
+		return &hashSHA512
+	}
+	return &hashSHA1
+}
+
+func appendSHA1(dst, b []byte) []byte {
+	sum := sha1.Sum(b)
+	return append(dst, sum[:]...)
+}
+
+func appendSHA256(dst, b []byte) []byte {
+	sum := sha256.Sum256(b)
+	return append(dst, sum[:]...)
+}
+
+func appendSHA512(dst, b []byte) []byte {
+	sum := sha512.Sum512(b)
+	return append(dst, sum[:]...)
 }

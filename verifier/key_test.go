@@ -69,6 +69,9 @@ func TestOathtoolAgrees(t *testing.T) {
 
 func TestKeyID(t *testing.T) {
 	base := testKey
+	if got, want := base.ID(), "key:00233e7a827405f87f63a67858f380ad"; got != want {
+		t.Errorf("ID = %q, want %q: codes that are spent would be good again", got, want)
+	}
 	same := base
 	same.Digits = 8
 	if base.ID() != same.ID() {

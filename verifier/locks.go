@@ -12,6 +12,7 @@ import (
 type locks struct {
 	mu   sync.Mutex // guards held
 	held map[string]*lock
+	free []*lock // that nobody has, to be used again; as many as there were at once
 }
 
 // maxWaiting is how many may wait for the same account: whoever has its password
@@ -47,11 +48,7 @@ func (l *locks) enter(id string) *lock {
 	defer l.mu.Unlock()
 	k := l.held[id]
 	if k == nil {
-		k = &lock{token: make(chan struct{}, 1)}
-		k.token <- struct{}{}
-		if l.held == nil {
-			l.held = make(map[string]*lock)
-		}
+		k = l.take()
 		l.held[id] = k
 	}
 	if k.users > maxWaiting {
@@ -61,10 +58,26 @@ func (l *locks) enter(id string) *lock {
 	return k
 }
 
+// take returns a lock that nobody has. The caller holds mu.
+func (l *locks) take() *lock {
+	if n := len(l.free); n > 0 {
+		k := l.free[n-1]
+		l.free = l.free[:n-1]
+		return k
+	}
+	if l.held == nil {
+		l.held = make(map[string]*lock)
+	}
+	k := &lock{token: make(chan struct{}, 1)}
+	k.token <- struct{}{}
+	return k
+}
+
 func (l *locks) leave(id string, k *lock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if k.users--; k.users == 0 {
 		delete(l.held, id)
+		l.free = append(l.free, k)
 	}
 }

@@ -46,6 +46,10 @@ type Reason struct {
 	// that code was right.
 	OutOfStep time.Duration
 
+	// Spent is set where the same login was accepted a moment ago: the code of a
+	// WrongPassword or a Denied is spent then.
+	Spent bool
+
 	// Delegated is set where the directory checks the codes: a WrongPassword can
 	// be a wrong code there, and it has spent the code of a Denied.
 	Delegated bool
@@ -99,8 +103,11 @@ func (r Reason) noCode() string {
 
 // unspent says what is known of the code that was typed.
 func (r Reason) unspent() string {
-	if r.Delegated {
+	switch {
+	case r.Delegated:
 		return ""
+	case r.Spent:
+		return ", code right and spent a moment ago"
 	}
 	return ", code right and not spent"
 }

@@ -1,14 +1,11 @@
 package verifier
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
-
-	"lockstep/internal/opaque"
 )
 
 // repeatAge is how long a wrong input that is sent again counts as the same
@@ -35,14 +32,18 @@ func (s State) restated(source string, kind Kind) State {
 }
 
 // input returns 16 bits that tell what was typed from other input. They are
-// kept, so that a retry counts once at all servers. Under the TOTP key, and so
-// short, they help nobody who guesses at a password, not even with that key.
+// kept, so that a retry counts once at all servers, and a login is known again.
+// Without the TOTP key they say nothing. With it, being so short, they leave one
+// password in 65,536 that is not the right one.
 func (a attempt) input(r Request, k Key) uint16 {
-	mac := hmac.New(sha256.New, k.Bytes.Reveal())
-	mac.Write([]byte("lockstep wrong input\x00"))
-	for _, part := range []opaque.Bytes{opaque.Text(a.account.Name), r.Kept, r.Typed} {
-		fmt.Fprintf(mac, "%d:", part.Len())
-		mac.Write(part.Reveal())
-	}
-	return binary.BigEndian.Uint16(mac.Sum(nil))
+	kept, typed := r.Kept.Reveal(), r.Typed.Reveal()
+	m := newMAC(&hashSHA256, k.Bytes.Reveal(), 96+len(a.account.Name)+len(kept)+len(typed))
+	b := append(m.start(), "lockstep wrong input\x00"...)
+	b = append(appendLength(b, len(a.account.Name)), a.account.Name...)
+	b = append(appendLength(b, len(kept)), kept...)
+	b = append(appendLength(b, len(typed)), typed...)
+	var sum [sha256.Size]byte
+	return binary.BigEndian.Uint16(m.end(sum[:0], b))
 }
+
+func appendLength(b []byte, n int) []byte { return append(strconv.AppendInt(b, int64(n), 10), ':') }

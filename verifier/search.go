@@ -27,11 +27,13 @@ type finding struct {
 	token  int // whose code it is, if it is any's
 	way    split
 	right  []int64   // steps to spend: one, or the two of a resynchronization; none if the code is not right
+	spent  int64     // if not right, the step that it is the code of, where that was spent lately
+	again  bool      // it was spent by the same login, right holds it, and nothing is to be spent
 	at     time.Time // when it was looked at: checking the password takes time, too
 	began  time.Time // when the first of the two was typed
 	near   bool      // if not right, it would be, but for forward_only
 	far    [][]int64 // if not right, the unspent steps that it fits, by token; nil if it fits none
-	reason Reason    // if not right
+	reason Reason    // if not right, or again
 }
 
 // rank orders findings of several tokens: what is right under one of them is
@@ -85,7 +87,7 @@ func codeless(all []token) Reason {
 
 // look is the search for a code of one token.
 type look struct {
-	token
+	*token
 	at      int // its place among the tokens
 	coder   *coder
 	ways    []split
@@ -96,7 +98,8 @@ type look struct {
 // looks returns one for each token whose codes what was typed can hold.
 func (a attempt) looks(all []token, read func(digits int) []split) []look {
 	var looks []look
-	for i, t := range all {
+	for i := range all {
+		t := &all[i]
 		if ways := read(t.key.Digits); len(ways) > 0 {
 			looks = append(looks, look{t, i, newCoder(t.key), ways, codes(ways), a.forwardOnly.Load()})
 		}
@@ -135,8 +138,8 @@ func (l look) recent(now time.Time) finding {
 	for i := range l.Recent {
 		steps[i] = l.Recent[i].Step
 	}
-	if _, step, ok := l.coder.among(steps, l.typed); ok {
-		return finding{reason: replayed(l.details(step), now)}
+	if way, step, ok := l.coder.among(steps, l.typed); ok {
+		return finding{way: l.ways[way], spent: step, reason: replayed(l.details(step), now)}
 	}
 	return finding{}
 }
@@ -170,6 +173,7 @@ type hit struct {
 // of codes belongs to, ascending. It takes as long whatever was typed.
 func (c *coder) farHits(k Key, now time.Time, codes []uint32) []hit {
 	var hits []hit
+	c.forMany(k)
 	here, reach := k.Step(now), min(int64(farthest/k.Period), farSteps)
 	for step := here - reach; step <= here+reach; step++ {
 		code := c.code(step)

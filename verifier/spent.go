@@ -39,14 +39,24 @@ func (s State) spend(k Key, n Spent) State {
 	if is {
 		return s
 	}
-	s.Spent = slices.Insert(slices.Clone(s.Spent), i, n.Step)
-	s.Recent = append([]Spent{n}, s.Recent[:min(len(s.Recent), keptRecent-1)]...)
+	steps := append(make([]int64, 0, len(s.Spent)+1), s.Spent[:i]...)
+	s.Spent = append(append(steps, n.Step), s.Spent[i:]...)
+	s = s.note(n, keptRecent-1)
 	over := len(s.Spent) - keptSpent
 	young, _ := slices.BinarySearch(s.Spent, k.Step(n.At.Add(-keptFor)))
 	if over = max(min(over, young), len(s.Spent)-maxSpent); over > 0 {
 		s.Floor = s.Spent[over-1]
 		s.Spent = s.Spent[over:]
 	}
+	return s
+}
+
+// note returns s with n in front of Recent, of which so many are kept. By whom n
+// was spent is for the caller to say.
+func (s State) note(n Spent, kept int) State {
+	kept = min(kept, len(s.Recent))
+	recent := append(make([]Spent, 0, kept+1), n)
+	s.Recent, s.Last = append(recent, s.Recent[:kept]...), Login{}
 	return s
 }
 

@@ -9,7 +9,7 @@ import (
 // State is what is kept of one key between logins: the steps spent, the clock
 // of the device, and the failures of whoever has it. (Of a Delegated account it is
 // kept by the account's ID, and has nothing but Recent, with a hash in place of each
-// step, and the failures.) All of it changes in one
+// step, Last and the failures.) All of it changes in one
 // compare-and-swap, so that a step is never spent without the failures being
 // reset, or the other way round. The zero State is that of a key that has never
 // been seen.
@@ -22,6 +22,7 @@ type State struct {
 	Floor  int64   // this step and all before it count as spent; 0 for none
 	Spent  []int64 // above Floor, ascending, no step twice
 	Recent []Spent // details of the steps spent last, the latest first
+	Last   Login   // what the first of Recent was spent by; zero where that was no login, but an admin
 
 	Clock  Clock // of the device
 	Former Clock // the one before the device was set the last time
@@ -77,6 +78,15 @@ type Store interface {
 	// returns nil only when next is on disk (or on a quorum). Of two calls
 	// with one old, on any server, at most one returns nil. A conflict
 	// returns an error wrapping ErrConflict; any other error means that
-	// nobody can tell whether next was written.
+	// nobody can tell whether next was written. A next that is what old has
+	// may leave the Version as it is: it has then been asked whether that is
+	// still so, and others may be told the same.
 	CompareAndSwap(ctx context.Context, id string, old Version, next State) error
+}
+
+// Ager is a Store that can tell by a clock that nobody sets how old a Version is.
+type Ager interface {
+	// Older reports whether v was there for so long, at most 10 s, or since before
+	// anybody counted.
+	Older(v Version, than time.Duration) bool
 }

@@ -135,7 +135,7 @@ func TestNotCounted(t *testing.T) {
 	w := newWorld(t)
 	w.must("secret"+w.code(0), Accepted, None)
 	for range 200 {
-		w.must("secret"+w.code(0), Refused, Replayed)
+		w.replayed("secret" + w.code(0))
 		w.must(w.code(1), Refused, NoPassword)
 	}
 	for i := range 200 {

@@ -32,12 +32,13 @@ const (
 // that were accepted show where a device is.
 //
 // The zero together is ready to use. Its methods may be called at once. They
-// take as long as a binary search among the last 4096 keys seen.
+// take as long as a few look-ups; a login of a device that has moved, as long as a
+// binary search among those that have.
 type together struct {
 	mu     sync.Mutex               // guards the rest
-	latest list.List                // of sighting, one a key; the times never fall
+	latest list.List                // of *sighting, one a key; the times never fall
 	byID   map[string]*list.Element // into latest
-	sorted []time.Duration          // moved, of all in latest
+	sorted []time.Duration          // moved, of all in latest where it is more than movedBy, which are few mostly
 	on     bool                     // whether there is an alarm
 	since  time.Time                // since when
 }
@@ -81,12 +82,7 @@ func (m *together) note(id string, moved time.Duration, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.forget(now)
-	if e := m.byID[id]; e != nil {
-		m.remove(e)
-	} else if m.latest.Len() == togetherMost {
-		m.remove(m.latest.Front())
-	}
-	m.add(sighting{id, moved, now})
+	m.put(sighting{id, moved, now})
 	m.judge(now)
 }
 
@@ -101,40 +97,66 @@ func (m *together) alarm(now time.Time) (Alarm, bool) {
 // forget drops what is too old, and what is of the future: the clock has been
 // put back since, and it would be long until that is old.
 func (m *together) forget(now time.Time) {
-	for e := m.latest.Front(); e != nil && now.Sub(e.Value.(sighting).at) > togetherAge; e = m.latest.Front() {
+	for e := m.latest.Front(); e != nil && now.Sub(seen(e).at) > togetherAge; e = m.latest.Front() {
 		m.remove(e)
 	}
-	for e := m.latest.Back(); e != nil && e.Value.(sighting).at.Sub(now) > clockSlack; e = m.latest.Back() {
+	for e := m.latest.Back(); e != nil && seen(e).at.Sub(now) > clockSlack; e = m.latest.Back() {
 		m.remove(e)
 	}
 }
 
-func (m *together) add(s sighting) {
-	if last := m.latest.Back(); last != nil && s.at.Before(last.Value.(sighting).at) {
-		s.at = last.Value.(sighting).at // less than clockSlack later
+func seen(e *list.Element) *sighting { return e.Value.(*sighting) }
+
+// put takes in s, in the place of what was there of its key, or, where there is no
+// room, of the one seen longest ago.
+func (m *together) put(s sighting) {
+	if last := m.latest.Back(); last != nil && s.at.Before(seen(last).at) {
+		s.at = seen(last).at // less than clockSlack later
 	}
+	e := m.byID[s.id]
+	if e == nil && m.latest.Len() == togetherMost {
+		e = m.latest.Front()
+		delete(m.byID, seen(e).id)
+	}
+	if e == nil {
+		e = m.latest.PushBack(&sighting{})
+	}
+	m.unsort(seen(e).moved)
+	*seen(e) = s
+	m.sort(s.moved)
+	m.latest.MoveToBack(e)
 	if m.byID == nil {
 		m.byID = make(map[string]*list.Element)
 	}
-	m.byID[s.id] = m.latest.PushBack(s)
-	i, _ := slices.BinarySearch(m.sorted, s.moved)
-	m.sorted = slices.Insert(m.sorted, i, s.moved)
+	m.byID[s.id] = e
 }
 
 func (m *together) remove(e *list.Element) {
-	s := m.latest.Remove(e).(sighting)
-	delete(m.byID, s.id)
-	i, _ := slices.BinarySearch(m.sorted, s.moved)
-	m.sorted = slices.Delete(m.sorted, i, i+1)
+	delete(m.byID, seen(e).id)
+	m.unsort(seen(e).moved)
+	m.latest.Remove(e)
+}
+
+func (m *together) sort(moved time.Duration) {
+	if moved.Abs() > movedBy {
+		i, _ := slices.BinarySearch(m.sorted, moved)
+		m.sorted = slices.Insert(m.sorted, i, moved)
+	}
+}
+
+func (m *together) unsort(moved time.Duration) {
+	if moved.Abs() > movedBy {
+		i, _ := slices.BinarySearch(m.sorted, moved)
+		m.sorted = slices.Delete(m.sorted, i, i+1)
+	}
 }
 
 // judge says whether there is an alarm, and keeps since when.
 func (m *together) judge(now time.Time) (a Alarm, is bool) {
-	behind, _ := slices.BinarySearch(m.sorted, -movedBy)
-	ahead, _ := slices.BinarySearch(m.sorted, movedBy+1)
-	for _, side := range [][]time.Duration{m.sorted[ahead:], m.sorted[:behind]} {
-		if median, n := agreeing(side); n >= togetherOf && 2*n >= len(m.sorted) {
-			a, is = Alarm{Moved: median, Users: n, Of: len(m.sorted)}, true
+	behind, _ := slices.BinarySearch(m.sorted, 0)
+	for _, side := range [...][]time.Duration{m.sorted[behind:], m.sorted[:behind]} {
+		if median, n := agreeing(side); n >= togetherOf && 2*n >= m.latest.Len() {
+			a, is = Alarm{Moved: median, Users: n, Of: m.latest.Len()}, true
 			break
 		}
 	}

@@ -181,8 +181,8 @@ func TestRemembersTheLatestOnly(t *testing.T) {
 	c := crowd{now: noon}
 	c.pass(0, 5000, time.Minute, by(0))
 	c.pass(5000, 5000+togetherMost/2, time.Minute, by(time.Hour))
-	if a := c.must(t, true, "half of the last 4096"); a.Of != togetherMost || len(c.byID) != togetherMost || len(c.sorted) != togetherMost {
-		t.Errorf("%+v, of %d, %d", a, len(c.byID), len(c.sorted))
+	if a := c.must(t, true, "half of the last 4096"); a.Of != togetherMost || len(c.byID) != togetherMost || c.latest.Len() != togetherMost || len(c.sorted) != togetherMost/2 {
+		t.Errorf("%+v, of %d, %d, %d of them moved", a, len(c.byID), c.latest.Len(), len(c.sorted))
 	}
 	c.pass(5000, 5001, time.Second, by(0))
 	c.must(t, false, "one of them has come back")
@@ -323,11 +323,29 @@ func TestTogetherFromManyAtOnce(t *testing.T) {
 	}
 }
 
+// What a login costs of it when as many keys are remembered as can be.
 func BenchmarkTogether(b *testing.B) {
-	c := crowd{now: noon}
-	c.pass(0, togetherMost, time.Minute, by(90*time.Second))
-	for i := 0; b.Loop(); i++ {
-		c.note(fmt.Sprint("other", i), time.Duration(i%100)*time.Second, c.now)
-		c.alarm(c.now)
+	for _, bb := range []struct {
+		name  string
+		moved func(user int) time.Duration
+	}{
+		{"most as expected", func(user int) time.Duration { return time.Duration(user%100/99) * time.Minute }},
+		{"all moved", func(user int) time.Duration { return time.Duration(21+user%100) * time.Second }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			c := crowd{now: noon}
+			c.pass(0, togetherMost, time.Minute, bb.moved)
+			ids := make([]string, 10_000)
+			for i := range ids {
+				ids[i] = fmt.Sprint("other", i)
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				c.alarm(c.now)
+				c.note(ids[i], bb.moved(i), c.now)
+				i = (i + 1) % len(ids)
+			}
+		})
 	}
 }

@@ -20,12 +20,13 @@ type token struct {
 // load returns the attempt's tokens as they are kept now.
 func (a attempt) load(ctx context.Context) ([]token, error) {
 	all := make([]token, len(a.tokens))
-	for i, t := range a.tokens {
+	for i := range a.tokens {
 		var err error
+		t := &all[i]
+		t.key, t.id = a.tokens[i].key, a.tokens[i].id
 		if t.State, t.version, err = a.store.Load(ctx, t.id); err != nil {
 			return nil, fmt.Errorf("load state: %w", err)
 		}
-		all[i] = t
 	}
 	return all, nil
 }
@@ -44,8 +45,8 @@ func retry(ctx context.Context, err error) error {
 // account since knows of fewer.
 func failures(all []token) int {
 	most := uint32(0)
-	for _, t := range all {
-		most = max(most, t.Failures)
+	for i := range all {
+		most = max(most, all[i].Failures)
 	}
 	return int(most)
 }
@@ -61,7 +62,8 @@ func (a attempt) held(all []token, r Request, now time.Time) (Reason, bool) {
 		reason    Reason
 		last, far time.Time
 	)
-	for _, t := range all {
+	for i := range all {
+		t := &all[i]
 		why, yes := t.throttled(r.Source, a.maxFailures(), now)
 		if yes && why.Until.IsZero() {
 			return why, true

@@ -9,7 +9,9 @@
 //
 //   - A code is accepted at most once, on all servers that share one Store
 //     (RFC 6238, section 5.2). The step is on disk as spent before the answer
-//     is Accepted.
+//     is Accepted. A login is what was typed from one place: if it comes again
+//     within 10 s, at another server, because the answer was lost, it is Accepted
+//     again and spends nothing.
 //   - The order is always: throttle, code, password, what [Request].Authorize
 //     says, claim. A wrong code never reaches the directory, so strangers can
 //     neither lock directory accounts nor try passwords; a wrong password, or a
@@ -44,8 +46,24 @@
 //
 // A Delegated account has no key here. The directory gets password and code in one
 // bind, and a code that it has accepted is refused here for ten minutes, whatever
-// the directory would say. The store keeps 16 bits of such a code, and nothing of
-// the password.
+// the directory would say. The store keeps 16 bits of such a code, and 16 of what
+// was typed last, under a key; see [Verifier.SetClusterKey].
+//
+// # Logins that come again
+//
+// Appliances that see no answer turn to their next server and send the same again.
+// What counts as the same login has the code that was spent last, comes within 10 s,
+// as far as the servers know of each other's clocks, from the same Client and Source, for the same
+// account, with the same input, a challenge's Kept included, and to a server that
+// has not answered it and was there at the time. All else is asked anew: whether the account
+// is locked, the password (but of a Delegated account), and Authorize. Whoever
+// listens at one appliance is refused at any other, and everywhere after the next
+// login or 10 s.
+//
+// Of the input 16 bits are kept, under the TOTP key. Without that they say nothing
+// of the password. Who has the key can rule out all passwords but one in 65,536 by
+// them, and with several of them, as in old copies of the store, all others: a
+// store and its copies are not to lie beside the keys.
 //
 // # Clocks
 //
@@ -147,7 +165,7 @@ type Outcome int
 // The outcomes.
 const (
 	Refused    Outcome = iota
-	Accepted           // the code is spent
+	Accepted           // the code is spent; see Repeated
 	Challenged         // ask for a code
 )
 
@@ -180,6 +198,12 @@ type Decision struct {
 	Offset         time.Duration // how far the device's clock is ahead of the server's, about
 	Resynchronized bool          // by two codes
 	Password       PasswordInfo  // what the directory says of it; zero where it was not asked
+
+	// Repeated is set where the same login was accepted before, Ago earlier, and
+	// nothing was spent or changed for this one. Ago is negative where that was at
+	// a server whose clock is ahead.
+	Repeated bool
+	Ago      time.Duration
 }
 
 // Verifier decides. [New] makes one. It is safe for concurrent use.
@@ -190,7 +214,12 @@ type Verifier struct {
 
 	most        atomic.Int64 // failures in a row
 	forwardOnly atomic.Bool
-	trusted     atomic.Pointer[func() bool] // the server's clock; nil for always
+	trusted     atomic.Pointer[func() bool]              // the server's clock; nil for always
+	cluster     atomic.Pointer[opaque.Bytes]             // see SetClusterKey; nil for none
+	server      uint64                                   // see SetServer; 0 for none
+	unsure      remembered                               // logins that had no answer, for all that this server can tell
+	told        remembered                               // logins of other servers that this one has let in again
+	peers       atomic.Pointer[map[uint64]time.Duration] // see SetPeerClocks; nil for none known
 
 	locks    locks
 	searches *searches
@@ -244,7 +273,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Decision, error) {
 // accepted, even if somebody guessed the code of a key that nobody has.
 func disguise(d Decision, refusal AccountError) Decision {
 	if d.Outcome == Accepted {
-		d.Outcome = Refused
+		d.Outcome, d.Repeated, d.Ago = Refused, false, 0
 	}
 	d.NotEnrolled = refusal.Kind == NotEnrolled
 	if d.Reason.Kind != Locked {

@@ -77,13 +77,14 @@ func (d *directory) healthy() error { return d.current.Load().Healthy() }
 // Account implements [verifier.Directory].
 func (d *directory) Account(name string) (verifier.Account, error) {
 	a, err := d.current.Load().Lookup(name)
+	if err == nil {
+		return account(a), nil
+	}
 	var (
 		badName  *ldapsync.NameError
 		unusable *ldapsync.UnusableError
 	)
 	switch {
-	case err == nil:
-		return account(a), nil
 	case errors.Is(err, ldapsync.ErrNoAccount), errors.As(err, &badName):
 		return d.named(name), &verifier.AccountError{Kind: verifier.NotEnrolled}
 	case errors.Is(err, ldapsync.ErrAmbiguous):
@@ -126,7 +127,7 @@ func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, passw
 		return verifier.PasswordInfo{}, err
 	}
 	info, err := current.CheckPassword(ctx, entry, password)
-	if refused := (*ldapsync.PasswordError)(nil); errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*ldapsync.PasswordError](err); ok {
 		return verifier.PasswordInfo{}, &verifier.PasswordError{Cause: cause(a, refused.Cause)}
 	}
 	return verifier.PasswordInfo(info), err

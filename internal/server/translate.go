@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash/maphash"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -94,10 +96,15 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 }
 
 // reason is what the log says of a decision, also of one that let in: which token
-// it was where there are several, and whether its clock was learned anew.
+// it was where there are several, whether its clock was learned anew, and whether
+// the same login was let in before.
 func reason(d verifier.Decision) string {
 	text := d.Reason.String()
-	if d.Resynchronized {
+	switch {
+	case d.Repeated:
+		// Less than nothing where the other server's clock is ahead.
+		text = fmt.Sprintf("repeated %.1f s after it was accepted", max(0, d.Ago.Seconds()))
+	case d.Resynchronized:
 		text = "resynchronized: device is " + verifier.Ahead(d.Offset)
 	}
 	switch {
@@ -115,9 +122,6 @@ const notEnrolled = "not enrolled"
 // nextCode is what somebody is told whose code was right but out of step.
 const nextCode = "Your code is out of step. Enter the next code shown: "
 
-// sourceSeed lives as long as the key of State.
-var sourceSeed = maphash.MakeSeed()
-
 // packed is what pack adds to what was typed.
 const packed = 8 + 8
 
@@ -125,8 +129,15 @@ const packed = 8 + 8
 // asked, and what the verifier wants kept. The server seals it into State.
 func pack(asked time.Time, source string, typed opaque.Bytes) opaque.Bytes {
 	b := binary.BigEndian.AppendUint64(nil, uint64(asked.UnixMilli()))
-	b = binary.BigEndian.AppendUint64(b, maphash.String(sourceSeed, source))
+	b = append(b, hashOf(source)...)
 	return opaque.Of(append(b, typed.Reveal()...))
+}
+
+// hashOf returns eight octets that tell a source from others, the same at every
+// server. They need no key: State is sealed.
+func hashOf(source string) []byte {
+	sum := sha256.Sum256([]byte(source))
+	return sum[:8]
 }
 
 // unpack is the opposite of pack. Nothing kept is no time and nothing typed. There
@@ -140,7 +151,7 @@ func unpack(kept opaque.Bytes, source string) (asked time.Time, typed opaque.Byt
 	case len(b) < packed:
 		return time.Time{}, opaque.Bytes{}, errors.New("what the challenge kept is too short")
 	}
-	if binary.BigEndian.Uint64(b[8:]) == maphash.String(sourceSeed, source) {
+	if bytes.Equal(b[8:packed], hashOf(source)) {
 		asked = time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC()
 	}
 	return asked, opaque.Of(b[packed:]), nil

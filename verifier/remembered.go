@@ -1,0 +1,64 @@
+package verifier
+
+import (
+	"sync"
+	"time"
+)
+
+// remembered keeps logins for againAge. One is of those that this server could not
+// tell whether it had accepted, because the store may have written what it reported
+// as failed: they had no answer, and may come again here.
+//
+// The zero remembered is ready to use. Its methods may be called at once.
+type remembered struct {
+	mu   sync.Mutex // guards byID
+	byID map[string]noted
+}
+
+type noted struct {
+	login Login
+	at    time.Time
+}
+
+// mostRemembered bounds what is remembered. What is over is as by a server that has
+// restarted.
+const mostRemembered = 1 << 14
+
+// note remembers l, of the State id.
+func (u *remembered) note(id string, l Login, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.byID) >= mostRemembered {
+		u.forget(now)
+	}
+	if len(u.byID) >= mostRemembered {
+		return
+	}
+	if u.byID == nil {
+		u.byID = make(map[string]noted)
+	}
+	u.byID[id] = noted{l, now}
+}
+
+func (u *remembered) forget(now time.Time) {
+	for id, d := range u.byID {
+		if between(d.at, now).Abs() > againAge {
+			delete(u.byID, id)
+		}
+	}
+}
+
+// has says whether l, of the State id, was noted a moment ago.
+func (u *remembered) has(id string, l Login, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	d, ok := u.byID[id]
+	return ok && d.login == l && between(d.at, now).Abs() <= againAge
+}
+
+// settle forgets the login of the State id.
+func (u *remembered) settle(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.byID, id)
+}
