@@ -206,7 +206,7 @@ func TestBrokenStateIsSilence(t *testing.T) {
 	s := ldifSite(t, alice, bob)
 	spent := alice.code(0)
 	s.must(plainClient, "alice", alice.password+spent, accept)
-	s.end(s.cmd, syscall.SIGKILL)
+	s.end(s.cmd, syscall.SIGTERM) // so that the file has it all, and not its log
 	damage(t, filepath.Join(s.dir, "state.db"), alice.key)
 	s.start()
 	s.must(plainClient, "alice", alice.password+spent, silence)

@@ -1,4 +1,5 @@
-// Package bolt keeps the State of TOTP keys in one file, by way of bbolt.
+// Package bolt keeps the State of TOTP keys in one file, by way of bbolt, with
+// a log in front of it.
 //
 // It is the store for a single server: one process has the file at a time. It
 // implements [store.Store], and promises beside what stands there:
@@ -13,7 +14,27 @@
 //     program, the answer is an error and never an empty State.
 //
 // Writes that wait while another is synced go to disk together, so that many
-// logins at once cost hardly more than one. Reads wait for no write.
+// logins at once cost hardly more than one. Where many come one after the
+// other, a write may wait up to two milliseconds for more of them; where they
+// come alone, none does. Reads wait for no write.
+//
+// # The log
+//
+// A write goes to the log, see package journal, and to a table in memory once
+// it is on disk. When a file of the log or the table is full, the next file is
+// begun, and what the table holds, of each id the last, goes into the state
+// file in the background, with pauses that leave the disk to the logins. There
+// are two tables at most, and two files of the log, so both are bounded: where
+// the state file falls behind, writes wait for it, and where it cannot be
+// written, they fail.
+//
+// The files of the log stand beside the state file, as state.db.log- and a
+// number. While the program runs, and after it was killed, they are part of
+// the state: copy and restore them together with the state file, and all at
+// one moment, as by a snapshot. After Close there is no log, and the state
+// file is all there is, also to a program that knows of no log. Open refuses
+// a state file without the log that it needs, and a log of another state file
+// or of another time.
 //
 // The content of the file is taken for damaged until it has proved otherwise;
 // whoever can write the file can make spent codes good again.
@@ -33,6 +54,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"lockstep/store"
+	"lockstep/store/bolt/journal"
 	"lockstep/verifier"
 )
 
@@ -45,10 +67,12 @@ type Options struct {
 	Now func() time.Time // nil for the clock of the system
 
 	// For tests. beforeCommit runs in the committer, when the requests of a
-	// commit are chosen; afterCommit once it is on disk, and its error is
-	// taken for that of the disk.
+	// group are chosen; afterCommit once it is on disk, and its error is taken
+	// for that of the disk; afterChunk when a part of the log is in the file.
 	beforeCommit func()
 	afterCommit  func() error
+	afterChunk   func()
+	limits       limits // zero for the default ones
 }
 
 // Store is a [store.Store] in a file. All methods may be called at once.
@@ -57,24 +81,41 @@ type Store struct {
 	opts   Options
 	health health
 
-	mu   sync.RWMutex // guards db for readers; the committer alone changes it
-	db   *bbolt.DB    // nil while the file cannot be opened, and after Close
-	info os.FileInfo  // of the file first opened
+	writing      sync.Mutex   // held to write the file; before mu
+	beforeUpdate func() error // for tests; guarded by writing, its error is that of the file
+	mu           sync.RWMutex // guards db
+	db           *bbolt.DB    // nil while the file cannot be opened, and after Close
+	info         os.FileInfo  // of the file first opened
+	lock         *os.File     // held until Close
+	seen         atomic.Int64 // the size it had at least
 
-	queueMu sync.RWMutex // guards closed, and queue against a send after close
-	closed  bool
-	queue   chan *request
+	queue   *queue
 	stopped chan struct{} // closed when the committer has ended
 
-	last    uint64       // the Version given last; the committer's own
-	commits atomic.Int64 // that reached the disk
+	tables tables
+	keeper keeper
+	active atomic.Uint64                 // number of the segment in use, 0 for none
+	taken  atomic.Int64                  // of that segment, in thousandths
+	blank  atomic.Pointer[journal.Blank] // made ahead, nil for none
+
+	commits atomic.Int64 // groups that reached the disk
+
+	// What follows is the committer's own.
+	id        journal.ID
+	segment   *journal.Segment // in use, nil before the first group
+	number    uint64           // of the last segment that there was
+	mark      journal.Mark     // of the last group before the first segment
+	last      uint64           // the Version given last
+	announced bool             // whether the file says that there is a log
+	group     journal.Group
+	changes   map[string]change // those of group
 }
 
 // Open opens the file at path, and creates it, and the directories that lead
 // to it, where there is none. It waits for about a second for a file that
 // another process has, then returns an error wrapping [ErrInUse]. A file that
 // is damaged, empty, not of Lockstep, or of a newer Lockstep is an error, and
-// is left as it is.
+// is left as it is. So is one that does not belong to the log beside it.
 func Open(path string, opts Options) (*Store, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -82,26 +123,54 @@ func Open(path string, opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	s := &Store{path: path, opts: opts, queue: make(chan *request, maxWaiting), stopped: make(chan struct{})}
+	if opts.limits == (limits{}) {
+		opts.limits = defaultLimits
+	}
+	s := &Store{path: path, opts: opts, queue: newQueue(), stopped: make(chan struct{}),
+		tables: tables{active: newTable()}, changes: map[string]change{},
+		keeper: keeper{work: make(chan errand, 1), rush: make(chan struct{}, 1), stopped: make(chan struct{})}}
 	if err := createIfAbsent(path); err != nil {
 		return nil, fmt.Errorf("create state file %s: %w", path, err)
 	}
-	db, file, err := openFile(path, openTimeout, nil)
-	if err != nil {
+	var err error
+	if s.lock, err = lock(path, openTimeout); err != nil {
 		return nil, fmt.Errorf("open state file %s: %w", path, err)
 	}
-	if s.info, err = file.Stat(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open state file %s: %w", path, err), db.Close())
+	if err := s.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open state file %s: %w", path, err), s.lock.Close())
 	}
-	s.db = db
+	if s.tables.pending() != nil {
+		s.keeper.work <- errand{}
+	}
+	go s.keep()
 	go s.run()
 	return s, nil
+}
+
+// open opens the file and reads its log.
+func (s *Store) open() error {
+	db, file, err := openFile(s.path, openTimeout, nil)
+	if err != nil {
+		return err
+	}
+	if s.info, err = file.Stat(); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db = db
+	s.seen.Store(s.info.Size())
+	if err := s.recover(); err != nil {
+		return errors.Join(err, s.closeFile())
+	}
+	return nil
 }
 
 // Load implements [verifier.Store]. It waits for no write.
 func (s *Store) Load(ctx context.Context, id string) (state verifier.State, v verifier.Version, err error) {
 	if err := errors.Join(ctx.Err(), store.CheckID(id)); err != nil {
 		return verifier.State{}, 0, fmt.Errorf("read state: %w", err)
+	}
+	if c, ok := s.tables.get(id); ok {
+		return s.loadChange(c)
 	}
 	err = s.view(func(tx *bbolt.Tx) error {
 		raw := tx.Bucket(recordsBucket).Get([]byte(id))
@@ -117,6 +186,20 @@ func (s *Store) Load(ctx context.Context, id string) (state verifier.State, v ve
 	return state, v, nil
 }
 
+func (s *Store) loadChange(c change) (verifier.State, verifier.Version, error) {
+	if err := s.health.condemned(); err != nil {
+		return verifier.State{}, 0, fmt.Errorf("read state from %s: %w", s.path, err)
+	}
+	if c.deleted {
+		return verifier.State{}, 0, nil
+	}
+	state, err := store.Decode(c.record)
+	if err != nil {
+		return verifier.State{}, 0, fmt.Errorf("read state from the log of %s: %w", s.path, err)
+	}
+	return state, verifier.Version(c.version), nil
+}
+
 // CompareAndSwap implements [verifier.Store]. While it waits for its turn it
 // gives up when ctx is done, and nothing was written then. Once its commit has
 // begun it stays to the end, however late: to leave would be a code spent and
@@ -130,7 +213,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, id string, old verifier.Vers
 	if _, err := store.Decode(record); err != nil {
 		return fmt.Errorf("write state: refused: %w", err)
 	}
-	return s.do(ctx, func(tx *bbolt.Tx) (bool, error) { return s.swap(tx, []byte(id), old, record) })
+	return s.do(ctx, &request{do: swap, id: id, old: old, record: record})
 }
 
 // Delete implements [store.Store]. It waits as CompareAndSwap does.
@@ -138,34 +221,47 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := store.CheckID(id); err != nil {
 		return fmt.Errorf("delete state: %w", err)
 	}
-	return s.do(ctx, func(tx *bbolt.Tx) (bool, error) {
-		b := tx.Bucket(recordsBucket)
-		if b.Get([]byte(id)) == nil {
-			return false, nil
-		}
-		return true, b.Delete([]byte(id))
-	})
+	return s.do(ctx, &request{do: remove, id: id})
 }
 
-// Close implements [store.Store]. What waits to be written is written first.
+// Close implements [store.Store]. What waits to be written is written first,
+// then the log is put into the file and removed. After an error there may be a
+// log, and nothing is lost: the next Open reads it.
 func (s *Store) Close() error {
-	s.queueMu.Lock()
-	first := !s.closed
-	s.closed = true
-	if first {
-		close(s.queue)
-	}
-	s.queueMu.Unlock()
+	first := s.queue.close()
 	<-s.stopped
 	if !first {
+		<-s.keeper.stopped
 		return nil
 	}
+	s.keeper.hasten()
+	close(s.keeper.work)
+	<-s.keeper.stopped
+	err := s.finish()
+	s.tables.clear()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.closeFile(); err != nil {
+	if err := errors.Join(err, s.closeFile(), s.lock.Close()); err != nil {
 		return fmt.Errorf("close state file %s: %w", s.path, err)
 	}
 	return nil
+}
+
+// finish puts all of the log into the file and removes the log.
+func (s *Store) finish() error {
+	if b := s.blank.Swap(nil); b != nil {
+		b.Discard()
+	}
+	if s.health.condemned() != nil {
+		return nil // the log keeps what there is
+	}
+	err := s.fold(true)
+	if err != nil || s.segment == nil {
+		return err
+	}
+	s.active.Store(0)
+	s.tables.seal(s.segment.Number(), s.segment.Last())
+	return errors.Join(s.fold(true), s.segment.Close())
 }
 
 // A record is the Version, 8 bytes with the high one first, and the encoded

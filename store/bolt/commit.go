@@ -2,32 +2,40 @@ package bolt
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
-	"lockstep/store"
+	"lockstep/store/bolt/journal"
 	"lockstep/verifier"
 )
 
-// maxWaiting bounds the writes that wait for the disk. A disk that hangs then
-// leads to quick errors, and not to memory that grows.
-const maxWaiting = 4096
+// maxGroup is about the most that goes to disk at once, in bytes.
+const maxGroup = 1 << 20
 
-// reopenTimeout is next to nothing: the file is ours, and many wait.
-const reopenTimeout = time.Millisecond
+type action int
+
+const (
+	swap action = iota
+	remove
+	probe // changes nothing, and yet has to reach the disk
+)
 
 // request is one change that waits for the disk.
 type request struct {
-	// apply makes the change and reports whether there was one. Its error is
-	// for this request alone; a broken transaction shows in the commit.
-	apply func(*bbolt.Tx) (changed bool, err error)
-	err   error // of apply
+	do     action
+	id     string
+	old    verifier.Version
+	record []byte // the encoded State, of a swap
+
+	is    verifier.Version // what counts for id now; the committer's own
+	known bool             // whether is says so
+	err   error            // of this request alone
 
 	// taken is set once: by the committer, when the outcome becomes its
 	// concern, or by the caller, who has given up.
@@ -35,15 +43,15 @@ type request struct {
 	answer chan error // holds one, so that the committer never waits
 }
 
-// do has apply committed, and returns nil when that is on disk.
-func (s *Store) do(ctx context.Context, apply func(*bbolt.Tx) (bool, error)) error {
+// do has r committed, and returns nil when that is on disk.
+func (s *Store) do(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("write state: not begun: %w", err)
 	}
-	r, err := s.enqueue(apply)
-	if err != nil {
+	if err := s.enqueue(r); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
+	var err error
 	select {
 	case err = <-r.answer:
 	case <-ctx.Done():
@@ -58,43 +66,40 @@ func (s *Store) do(ctx context.Context, apply func(*bbolt.Tx) (bool, error)) err
 	return nil
 }
 
-func (s *Store) enqueue(apply func(*bbolt.Tx) (bool, error)) (*request, error) {
-	r := &request{apply: apply, answer: make(chan error, 1)}
-	s.queueMu.RLock()
-	defer s.queueMu.RUnlock()
-	if s.closed {
-		return nil, store.ErrClosed
-	}
-	select {
-	case s.queue <- r:
-		return r, nil
-	default:
-		return nil, store.ErrBusy
-	}
+func (s *Store) enqueue(r *request) error {
+	r.answer = make(chan error, 1)
+	return s.queue.add(r)
 }
 
-// run is the committer: the one goroutine that writes. It never waits for more
-// to come. What comes while the disk is busy makes the next commit.
+// run is the committer: the one goroutine that writes the log. What comes while
+// the disk is busy makes the next group, and what comes soon after, see pace.
 func (s *Store) run() {
 	defer close(s.stopped)
+	timer := time.NewTimer(0)
+	timer.Stop()
 	var batch []*request
-	for first := range s.queue {
-		batch = s.take(append(batch[:0], first))
+	var last pace
+	for s.queue.await() {
+		if enough, most := last.wait(s.opts.Now()); most > 0 {
+			s.queue.gather(enough, most, timer)
+		}
+		last.began = s.opts.Now()
+		batch = s.take(batch[:0])
+		last.size = len(batch)
 		if len(batch) > 0 {
 			s.commit(batch)
 		}
-		clear(batch) // or the States of the last commit live on till the next
+		last.expected = last.size + s.queue.length()
+		clear(batch) // or the States of the last group live on till the next
 	}
 }
 
-// take adds all that waits to batch, and leaves out those who have given up.
+// take returns what goes to disk now, without those who have given up.
 func (s *Store) take(batch []*request) []*request {
 	if s.opts.beforeCommit != nil {
 		s.opts.beforeCommit()
 	}
-	for n := len(s.queue); n > 0; n-- {
-		batch = append(batch, <-s.queue)
-	}
+	batch = s.queue.take(batch)
 	live := batch[:0]
 	for _, r := range batch {
 		if r.taken.CompareAndSwap(false, true) {
@@ -104,19 +109,16 @@ func (s *Store) take(batch []*request) []*request {
 	return live
 }
 
-// commit writes batch in one transaction and answers each request. If the
-// transaction fails, nobody can tell which of them is on disk, so all fail,
-// those with a conflict too: it may be with a change that was never written.
+// commit writes batch as one group and answers each request. If that fails,
+// nobody can tell which of them is on disk, so all fail, those with a conflict
+// too: it may be with a change that was never written.
 func (s *Store) commit(batch []*request) {
 	s.health.begin(s.opts.Now())
 	changed, err := s.transact(batch)
-	if errors.Is(err, errPanic) {
-		s.health.condemn(err) // bbolt may still hold its locks
-	}
 	if turned := s.health.end(changed, err); turned && err == nil {
-		s.opts.Log.Info("state file can be written again", "path", s.path)
+		s.opts.Log.Info("state can be written again", "path", s.path)
 	} else if turned {
-		s.opts.Log.Error("state file cannot be written", "path", s.path, "err", err)
+		s.opts.Log.Error("state cannot be written", "path", s.path, "err", err)
 	}
 	for _, r := range batch {
 		if err != nil {
@@ -124,119 +126,191 @@ func (s *Store) commit(batch []*request) {
 		}
 		r.answer <- r.err
 	}
-	if err != nil {
-		// At once, so that readers do not have to wait for the next write.
-		// Its error, if any, meets whoever comes next.
-		_ = s.reopen()
-	}
+	s.foldAgain()
 }
-
-var errNoChange = errors.New("nothing to write")
 
 // transact applies batch and reports whether anything was written.
 func (s *Store) transact(batch []*request) (changed bool, err error) {
-	defer panicOnFault()()
-	defer guard(&err)
 	if err := s.ready(); err != nil {
 		return false, err
 	}
-	err = s.db.Update(func(tx *bbolt.Tx) error {
-		s.last = max(s.last, tx.Bucket(recordsBucket).Sequence())
-		for _, r := range batch {
-			var did bool
-			did, r.err = r.apply(tx)
-			changed = changed || did
-		}
-		if !changed {
-			return errNoChange
-		}
-		return nil
-	})
-	if errors.Is(err, errNoChange) {
+	if err := s.lookUp(batch); err != nil {
+		return false, err
+	}
+	s.group.Reset()
+	clear(s.changes)
+	for _, r := range batch {
+		changed = s.apply(r) || changed
+	}
+	if !changed {
 		return false, nil
 	}
-	if err != nil {
+	if err := s.append(); err != nil {
 		return false, err
 	}
 	s.commits.Add(1)
-	if s.opts.afterCommit != nil {
-		return true, s.opts.afterCommit()
-	}
+	s.tables.publish(s.changes)
 	return true, nil
 }
 
-// ready makes sure that there is a file to write to, and that it still has its
-// name: what is written to a file without one is gone at the next start.
-func (s *Store) ready() error {
-	if err := s.health.condemned(); err != nil {
-		return err
+// lookUp finds the Version that counts for each request.
+func (s *Store) lookUp(batch []*request) error {
+	missing := false
+	for _, r := range batch {
+		var c change
+		if c, r.known = s.tables.get(r.id); r.known && !c.deleted {
+			r.is = verifier.Version(c.version)
+		}
+		missing = missing || !r.known && r.do != probe
 	}
-	if s.db == nil {
-		if err := s.reopen(); err != nil {
+	if !missing {
+		return nil
+	}
+	// Begun after all looks at the tables, see get.
+	return s.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(recordsBucket)
+		for _, r := range batch {
+			if r.known || r.do == probe {
+				continue
+			}
+			if raw := b.Get([]byte(r.id)); raw != nil {
+				r.is, r.err = recordVersion(raw)
+			}
+		}
+		return nil
+	})
+}
+
+// apply adds the change of r to the group, and reports whether there is one.
+func (s *Store) apply(r *request) (changed bool) {
+	if r.do == probe {
+		return true
+	}
+	if c, ok := s.changes[r.id]; ok { // by another request of the group
+		r.is, r.err = verifier.Version(c.version), nil
+		if c.deleted {
+			r.is = 0
+		}
+	}
+	if r.err != nil && r.do == swap {
+		return false
+	}
+	if r.do == remove {
+		if r.is == 0 && r.err == nil {
+			return false
+		}
+		r.err = nil // what cannot be read can be deleted
+		s.record(strings.Clone(r.id), change{version: s.last, deleted: true})
+		return true
+	}
+	if r.is != r.old {
+		r.err = verifier.ErrConflict
+		return false
+	}
+	// s.last never goes back, also when a group fails.
+	s.last++
+	s.record(strings.Clone(r.id), change{version: s.last, record: r.record})
+	return true
+}
+
+func (s *Store) record(id string, c change) {
+	s.changes[id] = c
+	s.group.Add(journal.Record{ID: id, Version: c.version, Deleted: c.deleted, Value: c.record})
+}
+
+// append writes the group, to the next segment where the one in use takes no
+// more.
+func (s *Store) append() error {
+	if s.segment == nil || !s.segment.Takes(&s.group) || s.tables.filled(s.opts.limits.table) > 1 {
+		if err := s.roll(); err != nil {
 			return err
 		}
 	}
-	is, err := os.Stat(s.path)
-	if err != nil {
+	if err := s.announce(); err != nil {
 		return err
 	}
-	if !os.SameFile(is, s.info) {
-		return errReplaced
-	}
-	return nil
-}
-
-// reopen closes the file and opens it again. After a failed commit what bbolt
-// holds in memory, what the kernel holds, and what the disk holds may be three
-// things; openFile makes them one again, or fails, and then nobody reads or
-// writes until it succeeds.
-func (s *Store) reopen() error {
-	if err := s.health.condemned(); err != nil {
+	if err := s.segment.Append(&s.group); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = s.closeFile() // its lock or descriptor may be what has failed
-	db, _, err := openFile(s.path, reopenTimeout, s.info)
-	if errors.Is(err, errPanic) {
-		s.health.condemn(err)
-	}
-	if err != nil {
-		return err
-	}
-	s.db = db
-	return nil
-}
-
-// closeFile closes db if it is open; s.mu is held for writing.
-func (s *Store) closeFile() error {
-	db := s.db
-	s.db = nil
-	if db == nil || s.health.condemned() != nil {
-		return nil // a condemned db may never return from Close
-	}
-	return db.Close()
-}
-
-// swap is the change of CompareAndSwap.
-func (s *Store) swap(tx *bbolt.Tx, id []byte, old verifier.Version, record []byte) (bool, error) {
-	b := tx.Bucket(recordsBucket)
-	var is verifier.Version
-	if raw := b.Get(id); raw != nil {
-		var err error
-		if is, err = recordVersion(raw); err != nil {
-			return false, err
+	s.taken.Store(s.segment.Used() * 1000 / s.segment.Size())
+	if s.opts.afterCommit != nil {
+		if err := s.opts.afterCommit(); err != nil {
+			s.segment.Disown()
+			return err
 		}
 	}
-	if is != old {
-		return false, verifier.ErrConflict
+	return nil
+}
+
+var errFull = errors.New("the log is full, and cannot be put into the state file")
+
+// roll begins the next segment, and has the changes of those before it put
+// into the file. There are two tables at most: where the file falls behind,
+// writes wait for it, and where it cannot be written, they fail.
+func (s *Store) roll() error {
+	if s.tables.pending() != nil {
+		if err := s.foldNow(); err != nil {
+			return fmt.Errorf("%w: %w", errFull, err)
+		}
 	}
-	// s.last never goes back, also when a commit fails: somebody may have
-	// loaded a Version from it that the disk then forgot.
-	s.last++
-	value := append(binary.BigEndian.AppendUint64(make([]byte, 0, versionBytes+len(record)), s.last), record...)
-	if err := b.SetSequence(s.last); err != nil {
-		return false, err
+	next, err := s.nextSegment()
+	if err != nil {
+		return err
 	}
-	return true, b.Put(id, value)
+	if s.segment != nil {
+		s.tables.seal(s.segment.Number(), s.segment.Last())
+		_ = s.segment.Close() // all that counts of it was synced
+	}
+	s.segment = next
+	if s.tables.pending() != nil {
+		s.tend(next.Size())
+	}
+	return nil
+}
+
+// nextSegment follows on the last group that was acknowledged.
+func (s *Store) nextSegment() (*journal.Segment, error) {
+	after := s.mark
+	if s.segment != nil {
+		after = s.segment.Last()
+	}
+	if err := s.identify(); err != nil {
+		return nil, err
+	}
+	blank, err := s.nextBlank()
+	if err != nil {
+		return nil, err
+	}
+	next, err := blank.Begin(s.id, s.number+1, after)
+	if err != nil {
+		return nil, err
+	}
+	s.number++
+	s.active.Store(s.number)
+	s.taken.Store(0)
+	return next, nil
+}
+
+// nextBlank returns the one made ahead, or makes one. Each is larger than the
+// one before, so that a store of few logins takes little of the disk.
+func (s *Store) nextBlank() (*journal.Blank, error) {
+	if blank := s.blank.Swap(nil); blank != nil {
+		if blank.Fits(&s.group) {
+			return blank, nil
+		}
+		blank.Discard()
+	}
+	least := max(s.opts.limits.first, journal.SizeFor(&s.group))
+	size := least
+	if s.segment != nil {
+		size = max(least, s.segment.Size())
+		if !s.segment.Doubtful() {
+			size = max(least, s.opts.limits.after(size))
+		}
+	}
+	blank, err := journal.NewBlank(s.path, size)
+	if errors.Is(err, unix.ENOSPC) && size > least {
+		blank, err = journal.NewBlank(s.path, least)
+	}
+	return blank, err
 }

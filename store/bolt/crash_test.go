@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"lockstep/internal/testenv"
+	"lockstep/store/bolt/journal"
 	"lockstep/store/storetest"
 	"lockstep/verifier"
 )
@@ -32,9 +33,13 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "claim":
-		claimForever()
+		claimForever(limits{})
+	case "claim with a small log":
+		claimForever(small)
 	case "claim through errors":
-		claimThroughErrors()
+		claimThroughErrors(limits{})
+	case "claim through errors, with a small log":
+		claimThroughErrors(small)
 	}
 }
 
@@ -66,8 +71,8 @@ func childStore(opts Options) (*Store, int64) {
 
 // claimForever claims steps with 8 at once, and writes "id step" for each that
 // the store has acknowledged.
-func claimForever() {
-	s, base := childStore(Options{})
+func claimForever(l limits) {
+	s, base := childStore(Options{limits: l})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -88,10 +93,10 @@ func claimForever() {
 // claimThroughErrors claims 60 steps one after the other, and tries each again
 // until it is known to be spent. It writes each that was acknowledged, and at
 // last the number of errors.
-func claimThroughErrors() {
+func claimThroughErrors(l limits) {
 	clock := time.Unix(0, 0)
 	var mu sync.Mutex
-	s, base := childStore(Options{Now: func() time.Time { // each look is a second later
+	s, base := childStore(Options{limits: l, Now: func() time.Time { // each look is a second later
 		mu.Lock()
 		defer mu.Unlock()
 		clock = clock.Add(time.Second)
@@ -117,10 +122,7 @@ func claimThroughErrors() {
 			<-time.After(time.Millisecond) // the committer is trying
 		}
 	}
-	if err := s.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	}
+	_ = s.Close() // leaves a log to the next where the disk fails again
 	fmt.Println("errors", failed)
 }
 
@@ -145,34 +147,43 @@ func wantSpent(t *testing.T, path string, claims []claim) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	for _, c := range claims {
 		if spent, err := storetest.Spent(t.Context(), s, c.id, c.step); !spent || err != nil {
 			t.Errorf("step %d of %s was acknowledged, and is spent: %v, %v", c.step, c.id, spent, err)
 		}
 	}
-	if err := s.view(func(tx *tx) error {
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, func(tx *tx) error {
 		var all []error
 		for err := range tx.Check() {
 			all = append(all, err)
 		}
-		return errors.Join(all...)
-	}); err != nil {
-		t.Errorf("file is not whole: %v", err)
+		if err := errors.Join(all...); err != nil {
+			t.Errorf("file is not whole: %v", err)
+		}
+		return nil
+	})
+	if numbers, err := journal.Files(path); len(numbers) > 0 || err != nil {
+		t.Errorf("after Close there is a log, %v, %v", numbers, err)
 	}
 }
 
 func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
 	t.Parallel()
+	killLoop(t, "claim", 6)
+}
+
+func killLoop(t *testing.T, role string, rounds int) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	rounds := 6
 	if testing.Short() {
 		rounds = 2
 	}
 	var all []claim
 	for round := range rounds {
 		ctx, kill := context.WithCancel(t.Context()) // SIGKILL, by exec.CommandContext
-		c := child(ctx, t, "claim", path, int64(round)*1_000_000+1)
+		c := child(ctx, t, role, path, int64(round)*1_000_000+1)
 		out, err := c.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -220,7 +231,7 @@ func TestNothingAcknowledgedIsLostByFailingSyncs(t *testing.T) {
 				t.Fatal(err)
 			}
 			trace := filepath.Join(t.TempDir(), "trace")
-			wrapper := append([]string{strace, "-f", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=fdatasync,fsync,pwrite64"}, tt.inject...)
+			wrapper := append([]string{strace, "-f", "-y", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=fdatasync,fsync,pwrite64"}, tt.inject...)
 			out, err := child(t.Context(), t, "claim through errors", path, 1, wrapper...).Output()
 			if err != nil {
 				if strings.Contains(err.Error(), "exit status 1") && len(out) == 0 && !testenv.All() {
@@ -247,34 +258,80 @@ func TestNothingAcknowledgedIsLostByFailingSyncs(t *testing.T) {
 	}
 }
 
-// wantSettled expects that nothing is committed after a sync has failed, nor
-// at the beginning, until the two head pages are written again and synced. No
-// test here can cut the power to see what comes of it otherwise.
-func wantSettled(t *testing.T, trace string) {
+// A call is a system call of the trace: of strace -f -y, with the parts of one
+// that was interrupted put together.
+type call struct {
+	text     string
+	line     int
+	file     string // its name, without the directory
+	ok       bool
+	injected bool
+}
+
+func readTrace(t *testing.T, trace string) (calls []call) {
 	t.Helper()
 	text, err := os.ReadFile(trace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := fmt.Sprintf(", %d, 0) = %d", 2*os.Getpagesize(), 2*os.Getpagesize())
-	rewritten, settled, failures := false, false, 0
+	begun := map[string]string{}
 	for i, line := range strings.Split(string(text), "\n") {
-		ok := strings.HasSuffix(line, "= 0")
-		switch {
-		case strings.Contains(line, "pwrite64") && strings.HasSuffix(line, head):
-			rewritten = true
-		case strings.Contains(line, "fsync") && ok && rewritten:
-			settled = true
-		case strings.Contains(line, "fdatasync") && ok && !settled:
-			t.Errorf("trace line %d: a commit before the file was settled: %s", i+1, line)
-		case strings.Contains(line, "fdatasync") && strings.Contains(line, "INJECTED"):
-			rewritten, settled = false, false
-			failures++
+		pid, rest, _ := strings.Cut(line, " ")
+		rest = strings.TrimSpace(rest)
+		if first, ok := strings.CutSuffix(rest, "<unfinished ...>"); ok {
+			begun[pid] = first
+			continue
+		}
+		if _, last, ok := strings.Cut(rest, "resumed>"); ok && strings.HasPrefix(rest, "<...") {
+			rest = begun[pid] + last
+		}
+		_, file, _ := strings.Cut(rest, "<")
+		file, _, _ = strings.Cut(file, ">")
+		calls = append(calls, call{rest, i + 1, filepath.Base(file), !strings.Contains(rest, "= -1"), strings.Contains(rest, "INJECTED")})
+	}
+	return calls
+}
+
+// wantSettled expects that nothing is committed to the state file after a sync
+// has failed, nor at the beginning, until the two head pages are written again
+// and synced; and that nothing is written to a segment of the log in which a
+// write or a sync has failed. No test here can cut the power to see what comes
+// of it otherwise.
+func wantSettled(t *testing.T, trace string) {
+	t.Helper()
+	head := fmt.Sprintf(", %d, 0) = %d", 2*os.Getpagesize(), 2*os.Getpagesize())
+	rewritten, settled := false, false
+	left, failures := map[string]bool{}, map[string]int{}
+	for _, c := range readTrace(t, trace) {
+		sync := strings.HasPrefix(c.text, "fdatasync")
+		if c.file == "state.db" {
+			switch {
+			case strings.HasSuffix(c.text, head):
+				rewritten = true
+			case strings.HasPrefix(c.text, "fsync") && c.ok && rewritten:
+				settled = true
+			case sync && c.ok && !settled:
+				t.Errorf("trace line %d: a commit before the file was settled: %s", c.line, c.text)
+			case sync && c.injected:
+				rewritten, settled = false, false
+				failures["of the file"]++
+			}
+			continue
+		}
+		if strings.HasPrefix(c.file, "state.db.log-") {
+			if left[c.file] {
+				t.Errorf("trace line %d: %s is used after it has failed: %s", c.line, c.file, c.text)
+			}
+			if !c.ok {
+				left[c.file] = true
+				failures["of the log"]++
+			}
 		}
 	}
-	if failures == 0 {
-		t.Errorf("trace shows no failed sync:\n%.2000s", text)
+	if failures["of the file"] == 0 || failures["of the log"] == 0 {
+		t.Errorf("trace shows failures %v; want some of the log and of the file", failures)
 	}
+	t.Logf("failures: %v", failures)
 }
 
 func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {

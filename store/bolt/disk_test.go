@@ -117,11 +117,16 @@ func TestAFileThatWasMovedAwayIsNotWritten(t *testing.T) {
 	}
 
 	// Another one in its place knows nothing of what is spent.
-	other, err := Open(path, Options{})
-	if err != nil {
+	if other, err := Open(path, Options{}); err == nil {
+		other.Close()
+		t.Error("a store begins anew beside the log of the one moved away")
+	}
+	if other, err := Open(path+".other", Options{}); err != nil {
+		t.Fatal(err)
+	} else if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Close(); err != nil {
+	if err := os.Rename(path+".other", path); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -146,12 +151,19 @@ func TestAFileThatWasMovedAwayIsNotWritten(t *testing.T) {
 // A fault in a mapped file ends a Go program unless it is caught.
 func TestAFileCutShortIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	s := open(t, path, Options{})
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 500 {
 		if err := s.CompareAndSwap(t.Context(), fmt.Sprint("user", i), 0, verifier.State{Failures: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := s.Close(); err != nil { // or they are in memory
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{})
 	if err := os.Truncate(path, 8192); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"lockstep/store/bolt/journal"
 )
 
 // The file has two buckets: one about the file, one with a record per TOTP key.
@@ -21,11 +23,15 @@ var (
 	recordsBucket = []byte("states")
 
 	formatKey = []byte("format") // in metaBucket, decimal
-	probeKey  = []byte("probe")  // in metaBucket, written to find out whether it can be
+	logKey    = []byte("log")    // in metaBucket, see logInfo
 )
 
 const (
-	fileFormat  = 1
+	// A file that goes with a log has another format, so that no program that
+	// knows nothing of the log takes the file for all there is.
+	formatAlone   = 1
+	formatWithLog = 2
+
 	openTimeout = time.Second
 
 	// Address space, not memory: enough for some 100,000 records before the
@@ -53,6 +59,11 @@ func createIfAbsent(path string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	if numbers, err := journal.Files(path); err != nil {
+		return err
+	} else if len(numbers) > 0 {
+		return fmt.Errorf("it is missing, but its log %s is there; restore the file, or move the log away to begin anew", journal.Path(path, numbers[0]))
+	}
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
@@ -77,14 +88,13 @@ func initialise(path string) error {
 		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
+		if _, err := tx.CreateBucket(metaBucket); err != nil {
 			return err
 		}
 		if _, err := tx.CreateBucket(recordsBucket); err != nil {
 			return err
 		}
-		return meta.Put(formatKey, []byte(strconv.Itoa(fileFormat)))
+		return logInfo{id: newID()}.put(tx)
 	})
 	return errors.Join(err, db.Close())
 }
@@ -144,18 +154,22 @@ func checkFile(f *os.File, was os.FileInfo) error {
 }
 
 func checkFormat(tx *bbolt.Tx) error {
-	meta := tx.Bucket(metaBucket)
-	if meta == nil || tx.Bucket(recordsBucket) == nil {
+	if tx.Bucket(metaBucket) == nil || tx.Bucket(recordsBucket) == nil {
 		return errors.New("not a state file of lockstep")
 	}
+	_, err := loadLogInfo(tx)
+	return err
+}
+
+func loadFormat(meta *bbolt.Bucket) (int, error) {
 	format, err := strconv.Atoi(string(meta.Get(formatKey)))
 	switch {
 	case err != nil || format < 1:
-		return errors.New("the file is damaged: it does not say its format")
-	case format > fileFormat:
-		return fmt.Errorf("the file has format %d, written by a newer lockstep; this one knows up to %d", format, fileFormat)
+		return 0, errors.New("the file is damaged: it does not say its format")
+	case format > formatWithLog:
+		return 0, fmt.Errorf("the file has format %d, written by a newer lockstep; this one knows up to %d", format, formatWithLog)
 	}
-	return nil
+	return format, nil
 }
 
 // settle makes sure that what the file seems to hold is on disk.

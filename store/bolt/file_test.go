@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,16 +22,25 @@ func TestFileAndDirectoryAreForTheOwnerAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "lockstep")
 	path := filepath.Join(dir, "state.db")
 	open(t, path, Options{})
-	for name, want := range map[string]os.FileMode{path: 0o600, dir: 0o700 | os.ModeDir, filepath.Dir(dir): 0o700 | os.ModeDir} {
+	for name, want := range map[string]os.FileMode{path: 0o600, lockPath(path): 0o600, dir: 0o700 | os.ModeDir, filepath.Dir(dir): 0o700 | os.ModeDir} {
 		info, err := os.Stat(name)
 		if err != nil || info.Mode() != want {
 			t.Errorf("%s has mode %v, %v; want %v", name, info.Mode(), err, want)
 		}
 	}
-	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 1 {
-		t.Errorf("directory holds %v, %v; want the file alone", files, err)
+	if files := filesIn(t, dir); len(files) != 1 {
+		t.Errorf("directory holds %v; want the file alone", files)
 	}
+}
+
+// filesIn returns what is in dir, but the lock.
+func filesIn(t *testing.T, dir string) []os.DirEntry {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(files, func(f os.DirEntry) bool { return strings.HasSuffix(f.Name(), ".lock") })
 }
 
 func TestASecondProcessIsToldSo(t *testing.T) {
@@ -87,7 +97,7 @@ func TestOpenRefuses(t *testing.T) {
 		spoil func(*testing.T, string)
 		want  string
 	}{
-		{"a newer format", setFormat("2"), "newer lockstep"},
+		{"a newer format", setFormat("3"), "newer lockstep"},
 		{"a format of 0", setFormat("0"), "does not say its format"},
 		{"a format that is none", setFormat("x"), "does not say its format"},
 		{"a file without states", func(t *testing.T, path string) {

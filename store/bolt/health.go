@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"lockstep/store"
 )
 
@@ -62,8 +60,8 @@ func (h *health) condemned() error {
 }
 
 // ask returns what is wrong, and whether the caller should find out by a probe
-// if it still is.
-func (h *health) ask(now time.Time) (err error, probe bool) {
+// if it still is. noFile says that something is, whatever the last commit was.
+func (h *health) ask(now time.Time, noFile bool) (err error, probe bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.damaged != nil {
@@ -72,25 +70,29 @@ func (h *health) ask(now time.Time) (err error, probe bool) {
 	if took := now.Sub(h.began); !h.began.IsZero() && took > stuckAfter {
 		return fmt.Errorf("a write has been under way for %v", took.Round(time.Second)), false
 	}
-	if h.err == nil {
+	err = h.err
+	if err == nil && noFile {
+		err = errNoFile
+	}
+	if err == nil {
 		return nil, false
 	}
 	if since := now.Sub(h.probed); since >= 0 && since < probeEvery {
-		return h.err, false
+		return err, false
 	}
 	h.probed = now
-	return h.err, true
+	return err, true
 }
 
 // Check implements [store.Store]. A write that has been under way for over two
 // seconds is an error too. Check gives up when ctx is done.
 func (s *Store) Check(ctx context.Context) error {
-	if s.isClosed() {
+	if s.queue.isClosed() {
 		return fmt.Errorf("check state file %s: %w", s.path, store.ErrClosed)
 	}
-	err, due := s.health.ask(s.opts.Now())
+	err, due := s.health.ask(s.opts.Now(), !s.isOpen())
 	if due {
-		err = s.await(ctx, probe)
+		err = s.await(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("check state file %s: %w", s.path, err)
@@ -98,16 +100,10 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) isClosed() bool {
-	s.queueMu.RLock()
-	defer s.queueMu.RUnlock()
-	return s.closed
-}
-
-// await has apply committed as do does, but leaves when ctx is done.
-func (s *Store) await(ctx context.Context, apply func(*bbolt.Tx) (bool, error)) error {
-	r, err := s.enqueue(apply)
-	if err != nil {
+// await has a probe committed as do does, but leaves when ctx is done.
+func (s *Store) await(ctx context.Context) error {
+	r := &request{do: probe}
+	if err := s.enqueue(r); err != nil {
 		return err
 	}
 	select {
@@ -118,24 +114,21 @@ func (s *Store) await(ctx context.Context, apply func(*bbolt.Tx) (bool, error)) 
 	}
 }
 
-// probe is a change that changes nothing, and yet has to reach the disk.
-func probe(tx *bbolt.Tx) (bool, error) {
-	return true, tx.Bucket(metaBucket).Put(probeKey, nil)
-}
+var errNoFile = errors.New("the file cannot be opened")
 
 // unavailable says why there is no file to read, and has the committer look
 // whether there is one again: a login reads first, and would never come to
 // write.
 func (s *Store) unavailable() error {
-	if s.isClosed() {
+	if s.queue.isClosed() {
 		return store.ErrClosed
 	}
-	err, due := s.health.ask(s.opts.Now())
+	err, due := s.health.ask(s.opts.Now(), true)
 	if due {
 		// Nobody waits for the answer, and a full queue is a try as well.
-		_, _ = s.enqueue(probe)
+		_ = s.enqueue(&request{do: probe})
 	}
-	return errors.Join(errors.New("the file cannot be opened"), err)
+	return errors.Join(errNoFile, err)
 }
 
 // errPanic wraps what was a panic, or a fault in the mapped file, as happens

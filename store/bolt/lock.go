@@ -1,0 +1,44 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPath is the file whose lock says that the state file at path is in use.
+//
+// bbolt locks the state file itself, and gives that up whenever it is closed, as it
+// has to be after a failed write. For as long as it could not be opened again,
+// another process could have it, and what this one holds in memory would then be
+// written over what that has accepted.
+func lockPath(path string) string { return path + ".lock" }
+
+const lockRetry = 50 * time.Millisecond
+
+// lock takes the lock of the state file at path, and waits for it for about as long
+// as wait says. It is held until the file that it returns is closed, or the process
+// ends. The error wraps ErrInUse where another process has it.
+func lock(path string, wait time.Duration) (*os.File, error) {
+	f, err := os.OpenFile(lockPath(path), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(wait); ; {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return f, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+		case time.Now().After(deadline):
+			return nil, errors.Join(ErrInUse, f.Close())
+		}
+		<-time.After(lockRetry)
+	}
+}
