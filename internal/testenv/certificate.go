@@ -35,7 +35,7 @@ func writeCertificate(t testing.TB, dir, address string) (ca []byte) {
 	template.Subject.CommonName = "localhost"
 	template.IsCA = false
 	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames = []string{"localhost"}
 	template.IPAddresses = []net.IP{net.ParseIP(address)}
 	der := sign(t, &template, &issuer, key, caKey)
