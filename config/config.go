@@ -74,13 +74,6 @@ type Directory struct {
 // Attributes name what a schema of one's own has beside the key; "" for none.
 type Attributes struct{ Algorithm, Digits, Period, Serial, Disabled string }
 
-// Store says where spent steps and counters are kept.
-type Store struct {
-	Engine    string   // bolt
-	Path      string   // of the database; absolute
-	Endpoints []string // of no use to bolt
-}
-
 // Radius says where the RADIUS server listens and to whom.
 type Radius struct {
 	Listen     []netip.AddrPort // one at least

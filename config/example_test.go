@@ -32,7 +32,7 @@ func loadExample(t *testing.T, text string) *Config {
 func TestExampleStatesTheDefaults(t *testing.T) {
 	defaults, stated := loadExample(t, Example), loadExample(t, full())
 	// None and an empty list are the same.
-	stated.Store.Endpoints = defaults.Store.Endpoints
+	stated.Store.Etcd.Endpoints = defaults.Store.Etcd.Endpoints
 	// What it states are those of the base DN.
 	if slices.Equal(stated.Directory.Domains, []string{"example.com", "EXAMPLE"}) {
 		stated.Directory.Domains = defaults.Directory.Domains

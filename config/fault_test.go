@@ -9,6 +9,9 @@ import (
 func TestFaults(t *testing.T) {
 	const ldaps = `url = ["ldaps://x"]` + "\n"
 	swap := func(from, to string) string { return strings.Replace(with("client", ""), from, to, 1) }
+	etcd := func(lines ...string) string {
+		return with("client", "[store]\nengine = \"etcd\"\n"+strings.Join(lines, "\n"))
+	}
 	url := func(lines ...string) string { return swap(`url = ["ldif:people.ldif"]`, strings.Join(lines, "\n")) }
 	const base = `base_dn = "dc=x"`
 	const again = "[[radius.client]]\nname = \"b\"\naddress = \"192.0.2.0/25\"\nsecret_file = \"vpn.secret\"\n"
@@ -84,9 +87,19 @@ func TestFaults(t *testing.T) {
 			`c.toml:3: directory.key_attribute: want the name of an attribute, such as "oathSecret"`,
 			`c.toml:4: directory.login_attribute: want the name of an attribute, such as "uid"`}},
 		{"a CA file that is none", with("directory", `ca_file = "vpn.secret"`), []string{"c.toml:3: directory.ca_file: no certificate in the file; want PEM, with BEGIN CERTIFICATE"}},
-		{"etcd, and no path", with("client", "[store]\nengine = \"etcd\"\npath = \"\""), []string{
-			`c.toml:11: store.engine: etcd is not supported by this version; want "bolt"`,
+		{"etcd nowhere, and no path", with("client", "[store]\nengine = \"etcd\"\npath = \"\""), []string{
+			`c.toml:10: store.endpoints: required with engine = "etcd"; for example ["https://etcd1.example.com:2379"]`,
 			`c.toml:12: store.path: required; for example "/var/lib/lockstep/state.db"`}},
+		{"etcd on this machine", etcd(`endpoints = ["http://127.0.0.1:2379", "http://[::1]:2379", "https://etcd1:2379"]`), nil},
+		{"etcd in the clear", etcd(`endpoints = ["http://etcd1:2379"]`), []string{"c.toml:12: store.endpoints[0]: whoever is between could read the keys that servers share and make spent codes good again at \"etcd1\": use https://, or accept it by insecure = true"}},
+		{"etcd in the clear, accepted", etcd(`endpoints = ["http://etcd1:2379"]`, "insecure = true"), nil},
+		{"an endpoint without a port", etcd(`endpoints = ["https://etcd1"]`), []string{"c.toml:12: store.endpoints[0]: want a URL with https or http, a host and a port, such as \"https://etcd1.example.com:2379\""}},
+		{"an endpoint without a scheme", etcd(`endpoints = ["etcd1:2379"]`), []string{"c.toml:12: store.endpoints[0]: want a URL with https or http, a host and a port, such as \"https://etcd1.example.com:2379\""}},
+		{"an endpoint with a password", etcd(`endpoints = ["https://a:` + canary + `@etcd1:2379"]`), []string{"c.toml:12: store.endpoints[0]: want no user and no password in the URL; they belong in user and password_file"}},
+		{"a prefix without slashes", etcd(`endpoints = ["https://e:1"]`, `prefix = "lockstep"`), []string{"c.toml:13: store.prefix: want 2 to 128 octets, the first and the last a slash, such as \"/lockstep/\""}},
+		{"a user of etcd without a password", etcd(`endpoints = ["https://e:1"]`, `user = "root"`), []string{"c.toml:10: store.password_file: user and password_file go together"}},
+		{"a certificate without its key", etcd(`endpoints = ["https://e:1"]`, `cert_file = "vpn.secret"`), []string{"c.toml:13: store.cert_file: cert_file and key_file go together"}},
+		{"a certificate that is none", etcd(`endpoints = ["https://e:1"]`, `cert_file = "vpn.secret"`, `key_file = "vpn.secret"`), []string{"c.toml:13: store.cert_file: the certificate and the private key of key_file, both in PEM, do not make a pair"}},
 		{"a socket path that does not fit", with("client", "[admin]\nsocket = \"/"+strings.Repeat("x", 107)+"\""), []string{"c.toml:11: admin.socket: the path is longer than a socket's can be, 107 octets"}},
 
 		{"no address to listen on", with("radius", "listen = []"), []string{`c.toml:5: radius.listen: want one address at least, such as "0.0.0.0:1812"`}},

@@ -1,20 +1,5 @@
 package config
 
-func readStore(t *table) Store {
-	if t.text("engine", "") == "etcd" {
-		t.fault("engine", `etcd is not supported by this version; want "bolt"`)
-	}
-	c := Store{
-		Engine:    t.oneOf("engine", "bolt"),
-		Path:      t.doc.absolute(t.text("path", "/var/lib/lockstep/state.db")),
-		Endpoints: t.list("endpoints"),
-	}
-	if c.Path == "" {
-		t.fault("path", `required; for example "/var/lib/lockstep/state.db"`)
-	}
-	return c
-}
-
 // maxSocketPath is what sun_path has room for besides its NUL; unix(7).
 const maxSocketPath = 107
 

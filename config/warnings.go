@@ -23,8 +23,12 @@ func (c *Config) Warnings() (warnings []string) {
 	for _, path := range c.Directory.exposed() {
 		warn("others have access to the directory file, which holds keys; chmod 640 %q", path)
 	}
-	if len(c.Store.Endpoints) > 0 {
-		warn("store.endpoints is not used with engine = %q", c.Store.Engine)
+	if c.Store.Engine == "etcd" {
+		for _, url := range c.Store.Etcd.clear() {
+			warn("store %s is asked in the clear (insecure = true)", url)
+		}
+	} else if len(c.Store.Etcd.Endpoints) > 0 {
+		warn("store.endpoints is not used with engine = %q, but by \"lockstep store copy\"", c.Store.Engine)
 	}
 	for _, client := range c.Radius.Clients {
 		if client.Address.Bits() == 0 {

@@ -50,6 +50,7 @@ const help = `Usage:
     lockstep login  [-server ADDR] [-secret-file FILE] USER
     lockstep user   enroll|revoke|rewrap|show|explain|resync|list|unlock [OPTION ...] [USER]
     lockstep doctor [-config FILE] [-json]
+    lockstep store  copy [-config FILE] FROM TO
     lockstep keygen -out FILE | -public FILE
     lockstep version
 
@@ -63,6 +64,7 @@ Commands:
              a code is refused, put the clock of a device right, unlock.
     doctor   Say what is wrong with clocks, directory, store and clients, and
              what to do about it.
+    store    Copy what is kept of each key to another store.
     keygen   Make the private key that opens sealed keys, and print the public key
              that enrolment needs.
 
@@ -85,7 +87,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		return statusUsage
 	}
 	commands := map[string]func([]string) error{
-		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "keygen": a.keygen, "version": a.version,
+		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "keygen": a.keygen, "store": a.storeCommand, "version": a.version,
 		"help": a.help, "-h": a.help, "-help": a.help, "--help": a.help, "-version": a.version, "--version": a.version,
 	}
 	command, ok := commands[args[0]]

@@ -30,6 +30,9 @@ func (a *app) serve(args []string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go tuneMemory(ctx)
 	s, err := server.Start(cfg, log)
 	if err != nil {
 		return &failure{status: statusError, err: err, hint: startHint(err)}

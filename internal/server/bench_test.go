@@ -97,7 +97,7 @@ func benchLogins(b *testing.B, dir config.Directory, outstanding int) {
 	dir.LoginAttribute, dir.Schema, dir.KeyAttribute, dir.KeyEncoding = "uid", "oath", "oathSecret", "base32"
 	dir.Timeout, dir.Pool = 2*time.Second, 16
 	var clock atomic.Int64 // steps since benchStart
-	s, err := start(&config.Config{
+	s, err := StartAt(&config.Config{
 		Directory: dir,
 		Store:     config.Store{Engine: "bolt", Path: filepath.Join(b.TempDir(), "state.db")},
 		Verifier:  config.Verifier{MaxFailures: verifier.DefaultMaxFailures},

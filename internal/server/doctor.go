@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"lockstep/admin"
@@ -22,6 +23,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 	all = append(all, s.directoryFinding())
 	all = append(all, keyFindings(s.dir.current.Load())...)
 	all = append(all, s.storeFinding())
+	all = append(all, s.sharing.findings(ctx, time.Now())...)
 	all = append(all, s.problemFindings(ctx)...)
 	all = append(all, s.ruleFindings(ctx)...)
 	return append(all, s.clientFindings()...)
@@ -29,6 +31,9 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 
 // problemFindings tells of users whose enrolment or state cannot be used.
 func (s *Server) problemFindings(ctx context.Context) []admin.Finding {
+	if s.storeReady() != nil {
+		return nil // which has a finding; each state would be waited for
+	}
 	list, err := s.users().List(ctx)
 	if err != nil {
 		return nil // which directory and store say
@@ -116,8 +121,11 @@ func keyFindings(dir *ldapsync.Directory) (all []admin.Finding) {
 }
 
 func (s *Server) storeFinding() admin.Finding {
-	if err := s.storeErr.Load(); err != nil {
-		return admin.Finding{Subject: "store", Bad: true, Text: (*err).Error(), Advice: "nobody can log in until it can be written"}
+	if err := s.storeReady(); err != nil {
+		return admin.Finding{Subject: "store", Bad: true, Text: err.Error(), Advice: "nobody can log in until it can be written"}
+	}
+	if s.sharing != nil {
+		return admin.Finding{Subject: "store", Text: "etcd at " + strings.Join(s.cfg.Store.Etcd.Endpoints, ", ") + " can be written"}
 	}
 	return admin.Finding{Subject: "store", Text: s.cfg.Store.Path + " can be written"}
 }

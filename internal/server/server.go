@@ -10,7 +10,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,12 +23,10 @@ import (
 
 	"lockstep/admin"
 	"lockstep/config"
-	"lockstep/internal/opaque"
 	"lockstep/internal/sysclock"
 	"lockstep/ldapsync"
 	"lockstep/radiusd"
 	"lockstep/store"
-	"lockstep/store/bolt"
 	"lockstep/verifier"
 )
 
@@ -46,6 +43,7 @@ type Server struct {
 	admin    *http.Server
 	clock    *sysclock.Watch
 	alarms   *alarms
+	sharing  *sharing // nil for a store of this server alone
 	sockets  []net.PacketConn
 
 	adminSocket net.Listener // nil for none
@@ -64,11 +62,11 @@ type Server struct {
 // directory has been read for the first time logins meet with silence. Nothing
 // keeps running when the error is not nil.
 func Start(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	return start(cfg, log, time.Now)
+	return StartAt(cfg, log, time.Now)
 }
 
-// start is Start with a clock for the verifier.
-func start(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Server, error) {
+// StartAt is Start with a clock for the verifier and the store.
+func StartAt(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 16)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.start(now); err != nil {
@@ -80,11 +78,13 @@ func start(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Server,
 }
 
 func (s *Server) start(now func() time.Time) error {
-	db, err := bolt.Open(s.cfg.Store.Path, bolt.Options{Log: s.log})
+	name, err := serverName(s.cfg)
 	if err != nil {
+		return err
+	}
+	if s.store, err = OpenStore(s.cfg.Store, name, s.log, now); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
-	s.store = db
 	s.dir = &directory{log: s.log}
 	s.verifier = verifier.New(s.dir, s.store, now)
 	s.clock = &sysclock.Watch{Trust: s.cfg.Verifier.TrustClock, Log: s.log}
@@ -92,11 +92,15 @@ func (s *Server) start(now func() time.Time) error {
 	s.verifier.SetTrusted(s.clock.Trusted)
 	s.tune(s.cfg)
 
-	key := make([]byte, 32)
-	rand.Read(key)
-	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, StateKey: opaque.Of(key), Ready: s.ready}
-	if err := s.radius.SetClients(clients(s.cfg.Radius, s.verifier, s.dir)); err != nil {
+	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, Ready: s.ready}
+	if err := s.radius.SetClients(s.gate(clients(s.cfg.Radius, s.verifier, s.dir))); err != nil {
 		return err
+	}
+	if shared, ok := s.store.(common); ok {
+		s.verifier.SetServer(name)
+		s.sharing = &sharing{name: name, store: shared, log: s.log, radius: s.radius, verifier: s.verifier}
+		notYet := errors.New("not heard of yet")
+		s.storeErr.Store(&notYet)
 	}
 	next, err := ldapsync.Open(directoryConfig(s.cfg.Directory, s.log))
 	if err != nil {
@@ -185,30 +189,47 @@ func (s *Server) run(what string, f func() error) {
 // Where they cannot, Status-Server is not answered, so that appliances turn to
 // their next server (RFC 5997, section 4.2).
 func (s *Server) ready() error {
-	if err := s.storeErr.Load(); err != nil {
-		return *err
+	if err := s.storeReady(); err != nil {
+		return err
 	}
 	return s.dir.healthy()
 }
 
-// watch asks every second whether the store can be written to, which it may have
-// to try, while a disk can take its time; and whether devices move together.
+// watch looks every so often whether the store can be used, and whether devices
+// move together.
 func (s *Server) watch() {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		s.lookAtStore()
+		alarm, on := s.verifier.Alarm()
+		s.alarms.look(alarm, on, time.Now())
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := s.store.Check(s.ctx); err != nil {
-			s.storeErr.Store(&err)
-		} else {
-			s.storeErr.Store(nil)
-		}
-		alarm, on := s.verifier.Alarm()
-		s.alarms.look(alarm, on, time.Now())
+	}
+}
+
+const (
+	watchEvery = 500 * time.Millisecond
+	lookTime   = 2 * time.Second
+)
+
+// lookAtStore asks whether the store can be written to, which it may have to try,
+// while a disk can take its time, and takes in what other servers share.
+func (s *Server) lookAtStore() {
+	ctx, cancel := context.WithTimeout(s.ctx, lookTime)
+	defer cancel()
+	err := s.store.Check(ctx)
+	if err == nil {
+		err = s.sharing.look(ctx)
+	}
+	if err != nil {
+		s.storeErr.Store(&err)
+	} else {
+		s.storeErr.Store(nil)
 	}
 }
 
@@ -237,7 +258,7 @@ func (s *Server) Reload(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	list := clients(cfg.Radius, s.verifier, s.dir)
+	list := s.gate(clients(cfg.Radius, s.verifier, s.dir))
 	if err := radiusd.CheckClients(list); err != nil {
 		return err
 	}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"lockstep/config"
+	"lockstep/internal/server"
+	"lockstep/store"
+	"lockstep/store/bolt"
+)
+
+const storeUsage = `store copy [-config FILE] FROM TO
+
+Copies what is kept of each key, its spent codes above all, from one store to
+another, and overwrites nothing there. FROM and TO are "bolt", the file that
+store.path names, "bolt:FILE" for another file, or "etcd", the cluster that
+store.endpoints name.
+
+Stop the servers first: a code that one accepts meanwhile would be good again. To
+copy again after a copy that was cut short is safe.
+`
+
+func (a *app) storeCommand(args []string) error {
+	if len(args) == 0 {
+		return usagef("store: want copy; \"lockstep store copy -help\" says more")
+	}
+	if strings.HasPrefix(args[0], "-h") || args[0] == "--help" || args[0] == "help" {
+		fmt.Fprint(a.out, "Usage:\n    lockstep "+storeUsage)
+		return nil
+	}
+	if args[0] != "copy" {
+		return usagef("store: no command %q; want copy", args[0])
+	}
+	fs := a.flags("store copy", storeUsage)
+	path := configFlag(fs)
+	if err := a.parse(fs, args[1:], -1); err != nil {
+		return err
+	}
+	if fs.NArg() != 2 {
+		return usagef("store copy: want FROM and TO, such as \"bolt etcd\"")
+	}
+	cfg, err := config.Load(*path)
+	if err != nil {
+		return err
+	}
+	return a.copyStore(cfg.Store, fs.Arg(0), fs.Arg(1))
+}
+
+func (a *app) copyStore(c config.Store, from, to string) error {
+	source, err := storeOf(c, from)
+	if err != nil {
+		return err
+	}
+	target, err := storeOf(c, to)
+	if err != nil {
+		return err
+	}
+	if same(source, target) {
+		return usagef("store copy: FROM and TO are the same")
+	}
+	if err := isThere(source); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	one, err := openStopped(ctx, source)
+	if err != nil {
+		return fmt.Errorf("store copy: %s: %w", from, err)
+	}
+	defer one.Close()
+	other, err := openStopped(ctx, target)
+	if err != nil {
+		return fmt.Errorf("store copy: %s: %w", to, err)
+	}
+	copied, err := a.copyAll(ctx, one, other)
+	return errors.Join(a.tellCopied(copied, err), closed(other))
+}
+
+func (a *app) copyAll(ctx context.Context, from, to store.Store) (store.Copied, error) {
+	p := a.progress("keys")
+	defer p.end()
+	return store.Copy(ctx, from, to, p.step)
+}
+
+func (a *app) tellCopied(c store.Copied, err error) error {
+	fmt.Fprintf(a.out, "%d copied, %d there already\n", c.Written, c.Same)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &failure{status: statusError, err: errors.New("store copy: stopped before its end"), hint: "copy again: it goes on where it was"}
+	case err != nil:
+		return fmt.Errorf("store copy: %w", err)
+	case c.Differ > 0:
+		return &failure{status: statusNo, err: fmt.Errorf("store copy: %d keys are there with another state, which is left as it is", c.Differ),
+			hint: "has TO been in use since? Copy to a new file, or to another store.prefix"}
+	}
+	return nil
+}
+
+// closed closes s: for a file, what was written last may have to be moved yet.
+func closed(s store.Store) error {
+	if err := s.Close(); err != nil {
+		return fmt.Errorf("store copy: %w", err)
+	}
+	return nil
+}
+
+// storeOf returns the configuration of the store that is called name.
+func storeOf(c config.Store, name string) (config.Store, error) {
+	file, isFile := strings.CutPrefix(name, "bolt:")
+	switch {
+	case isFile && file != "":
+		c.Engine, c.Path = "bolt", file
+	case name == "bolt":
+		c.Engine = "bolt"
+	case name != "etcd":
+		return c, usagef("store copy: %q is no store; want \"bolt\", \"bolt:FILE\" or \"etcd\"", name)
+	case len(c.Etcd.Endpoints) == 0:
+		return c, usagef("store copy: the configuration names no store.endpoints")
+	default:
+		c.Engine = "etcd"
+	}
+	return c, nil
+}
+
+// isThere refuses a file that is not there to be copied from: an empty one would
+// be made of a name that was mistyped.
+func isThere(c config.Store) error {
+	if c.Engine != "bolt" {
+		return nil
+	}
+	if _, err := os.Stat(c.Path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("store copy: there is no file %s", printable(c.Path))
+	}
+	return nil
+}
+
+// same reports whether a and b are one store, also where a file goes by two names.
+func same(a, b config.Store) bool {
+	if a.Engine != b.Engine || a.Engine == "etcd" || a.Path == b.Path {
+		return a.Engine == b.Engine
+	}
+	one, err := os.Stat(a.Path)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b.Path)
+	return err == nil && os.SameFile(one, other)
+}
+
+const (
+	reachTime  = 10 * time.Second       // for a cluster to answer
+	reachEvery = 100 * time.Millisecond // it is asked meanwhile
+	alive      = 30 * time.Second       // since a server was heard of that runs
+	listenTime = 12 * time.Second       // in which each server that runs is heard of
+)
+
+// openStopped opens a store that no server may be using, and waits until it
+// answers.
+func openStopped(ctx context.Context, c config.Store) (store.Store, error) {
+	s, err := server.OpenStore(c, "lockstep store copy", slog.New(slog.DiscardHandler), time.Now)
+	if errors.Is(err, bolt.ErrInUse) {
+		return nil, &failure{status: statusError, err: err, hint: "stop the server first: a code that it accepts meanwhile would be good again"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := reach(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func reach(ctx context.Context, s store.Store) error {
+	within, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	if err := repeat(within, func() (bool, error) { err := s.Check(within); return err == nil, err }); err != nil {
+		return err
+	}
+	if c, ok := s.(cluster); ok {
+		return noneAlive(ctx, c, time.Now)
+	}
+	return nil
+}
+
+// cluster is a store that several servers use.
+type cluster interface {
+	Servers(ctx context.Context) ([]store.Peer, error)
+}
+
+// repeat asks until the answer is yes or ctx ends, and returns the last error.
+func repeat(ctx context.Context, ask func() (bool, error)) error {
+	tick := time.NewTicker(reachEvery)
+	defer tick.Stop()
+	for {
+		yes, err := ask()
+		if yes {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// noneAlive refuses a store that servers use. An entry that looks old may be that
+// of one whose clock is wrong: it is alive if it is renewed.
+func noneAlive(ctx context.Context, c cluster, now func() time.Time) error {
+	within, cancel := context.WithTimeout(ctx, listenTime)
+	defer cancel()
+	seen := make(map[store.Peer]bool)
+	err := repeat(within, func() (bool, error) {
+		all, err := c.Servers(ctx)
+		if err != nil {
+			return true, err
+		}
+		first := len(seen) == 0
+		for _, p := range all {
+			if now().Sub(p.Seen).Abs() < alive || !first && !seen[p] {
+				return true, inUse(p.Name)
+			}
+			seen[p] = true
+		}
+		return len(all) == 0, nil
+	})
+	return errors.Join(err, ctx.Err())
+}
+
+func inUse(name string) error {
+	return &failure{status: statusError, err: fmt.Errorf("%s uses it", printable(name)),
+		hint: "stop all servers first: a code that one accepts meanwhile would be good again. One that was killed counts for half a minute more"}
+}
