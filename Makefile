@@ -5,10 +5,11 @@ BIN ?= bin
 HELPER ?= /usr/libexec/lockstep/lockstep-pam
 FUZZTIME ?= 2s
 BENCHTIME ?= 2s
+FAULTS ?= 30m
 USERS ?= 10000
 ROUNDS ?= 4
 
-.PHONY: build pam demo test test-directories lint fuzz bench bench-peer fleet tools
+.PHONY: build pam demo test test-faults test-directories lint fuzz bench bench-peer fleet tools
 
 build:
 	$(GO) build -trimpath -o $(BIN)/lockstep ./cmd/lockstep
@@ -30,6 +31,12 @@ test: tools lint
 	LOCKSTEP_TEST_ALL=1 $(GO) test -race -parallel 8 ./...
 	$(GO) test -run Lockstep ./internal/fleet # too long with -race
 	$(MAKE) fuzz
+
+# Servers, etcd and slapd under load, and everything that can happen to them, for
+# FAULTS; "make test" has a minute of it. LOCKSTEP_FAULTS_SEED repeats a run, and
+# FAULTS_TABLE names a file for what came of it.
+test-faults: tools
+	LOCKSTEP_TEST_ALL=1 LOCKSTEP_FAULTS=$(FAULTS) $(GO) test -race -v -timeout 0 ./internal/faults
 
 # The directories that are too much for every machine: 389-DS and Samba. Needs
 # root, and leaves nothing behind but the packages and a domain in the cache.

@@ -1,0 +1,236 @@
+package faults
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// past is a history in the making: a login is made of its kind, person and step,
+// and of what servers said to it.
+type past struct {
+	h    history
+	from time.Time
+}
+
+func newPast() *past {
+	return &past{from: time.Unix(1_800_000_000, 0), h: history{Reasons: map[string][]string{}}}
+}
+
+func (p *past) at(seconds float64) time.Time {
+	return p.from.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// login adds one that begins at some second. Its tries are added by says.
+func (p *past) login(kind kind, person int, step int64, second float64) *said {
+	id := len(p.h.Logins)
+	g := login{ID: id, Kind: kind, Person: person, Step: step, Source: kind.String() + string(rune('a'+id)), Began: p.at(second), Ended: p.at(second + 5), Pursuit: id}
+	p.h.Logins = append(p.h.Logins, g)
+	return &said{p, id}
+}
+
+type said struct {
+	*past
+	id int
+}
+
+func (s *said) says(server int, second float64, a answer) *said {
+	t := try{Login: s.id, Server: server, Sent: s.at(second), Answer: a, Heard: true}
+	if a != silence {
+		t.Got = t.Sent.Add(100 * time.Millisecond)
+		s.h.Logins[s.id].Ended, s.h.Logins[s.id].Outcome = t.Got, a
+	}
+	s.h.Tries = append(s.h.Tries, t)
+	return s
+}
+
+// again makes it part of the pursuit of an earlier login.
+func (s *said) again(of *said) *said {
+	s.h.Logins[s.id].Pursuit = s.h.Logins[of.id].Pursuit
+	return s
+}
+
+func (s *said) like(of *said) *said {
+	s.h.Logins[s.id].Source = s.h.Logins[of.id].Source
+	return s
+}
+
+func (s *said) contested() *said {
+	s.h.Logins[s.id].Contested = true
+	return s
+}
+
+func (s *said) logged(reason string) { s.h.Reasons[s.h.Logins[s.id].Source] = []string{reason} }
+
+func (p *past) fault(from, to float64, stepped ...int) {
+	p.h.Windows = append(p.h.Windows, window{Name: "fault", From: p.at(from), To: p.at(to), Recovered: p.at(to + 1), Stepped: stepped})
+}
+
+func TestChecker(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(p *past)
+		want string // the rules that are broken
+	}{
+		{"a login and a theft that is refused", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(thief, 1, 5, 1).says(1, 1, rejected)
+		}, ""},
+		{"a theft at another server", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(thief, 1, 5, 1).says(1, 1, accepted)
+		}, "accepted twice"},
+		{"a thief who is first, and the owner too", func(p *past) {
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			p.login(right, 1, 5, 0).contested().says(0, 0.1, accepted)
+		}, "accepted twice"},
+		{"a thief who is first, and the owner is refused and comes back", func(p *past) {
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			p.login(right, 1, 6, 2).again(first).says(0, 2, accepted)
+		}, ""},
+		{"an Accept that nobody heard, and a theft", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.h.Tries[0].Heard = false
+			g.says(1, 2, accepted)
+			p.login(thief, 1, 5, 20).says(2, 20, accepted)
+		}, "accepted twice"},
+		{"another person's code of the same step", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(right, 2, 5, 0).says(0, 0, accepted)
+		}, ""},
+		{"the same login at the next server", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, silence).says(1, 1.5, accepted).says(2, 9, accepted)
+		}, ""},
+		{"the same login after 12 s", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(late, 1, 5, 12).like(g).says(1, 12.2, accepted)
+		}, "accepted again late"},
+		{"the same login refused at the next server", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted).says(1, 1.5, rejected).says(2, 2, accepted)
+		}, "right login refused"},
+		{"the same login at the server that has accepted it", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
+			g.says(0, 0, rejected).logged("decision reject replayed (0 s ago, by vpn)")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, ""},
+		{"the same login refused for something else by the server that has accepted it", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
+			g.says(0, 0.01, rejected).logged("decision reject code wrong")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, "right login refused"},
+		{"a login whose server was killed before it could answer", func(p *past) {
+			p.fault(1, 2)
+			p.h.Windows[0].Kills = true
+			g := p.login(right, 1, 5, 0).says(0, 1, rejected)
+			g.logged("decision reject replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, ""},
+		{"a right login refused for good measure", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, rejected)
+			p.login(right, 1, 6, 2).again(g).says(0, 2, accepted)
+		}, "right login refused"},
+		{"a right login refused where a clock is wrong", func(p *past) {
+			p.fault(0, 5, 0)
+			g := p.login(right, 1, 5, 1).says(0, 1, rejected)
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, ""},
+		{"a right login refused where another server's clock is wrong", func(p *past) {
+			p.fault(0, 5, 2)
+			g := p.login(right, 1, 5, 1).says(0, 1, rejected)
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, "right login refused"},
+		{"a challenge that the only server does not know after it was killed", func(p *past) {
+			p.fault(1, 2)
+			p.h.Windows[0].Kills, p.h.Alone = true, true
+			g := p.login(right, 1, 5, 0).says(0, 0, challenged)
+			p.h.Tries[0].First = true
+			g.says(0, 2.5, rejected).logged("decision reject the State is not ours")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, ""},
+		{"a challenge that another server does not know", func(p *past) {
+			p.fault(1, 2)
+			p.h.Windows[0].Kills = true
+			g := p.login(right, 1, 5, 0).says(0, 0, challenged)
+			p.h.Tries[0].First = true
+			g.says(1, 2.5, rejected).logged("decision reject the State is not ours")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, "right login refused"},
+		{"somebody who is never let in", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, silence)
+		}, "stranded"},
+		{"somebody who needs five codes without a fault", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, silence)
+			for i := range 3 {
+				p.login(right, 1, int64(6+i), float64(10+10*i)).again(g).says(0, float64(10+10*i), silence)
+			}
+			p.login(right, 1, 9, 50).again(g).says(0, 50, accepted)
+		}, "stranded"},
+		{"somebody who needs five codes during a fault", func(p *past) {
+			p.fault(0, 48)
+			g := p.login(right, 1, 5, 0).says(0, 0, silence)
+			for i := range 3 {
+				p.login(right, 1, int64(6+i), float64(10+10*i)).again(g).says(0, float64(10+10*i), silence)
+			}
+			p.login(right, 1, 9, 50).again(g).says(0, 50, accepted)
+		}, ""},
+		{"a wrong code", func(p *past) { p.login(wrongCode, 1, 5, 0).says(0, 0, accepted) }, "wrong code accepted"},
+		{"a wrong password", func(p *past) { p.login(wrongPassword, 1, 5, 0).says(0, 0, accepted) }, "wrong password accepted"},
+		{"a wrong password first, which spends nothing", func(p *past) {
+			p.login(wrongPassword, 1, 5, 0).says(0, 0, rejected)
+			p.login(right, 1, 5, 1).says(0, 1, accepted)
+		}, ""},
+		{"an Accept for a password without a code", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.h.Tries[0].First = true
+		}, "right accepted"},
+		{"a code that is known after the crash", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(replay, 1, 5, 30).says(1, 30, rejected).logged("decision reject replayed (30 s ago, by vpn)")
+		}, ""},
+		{"a code that is accepted after the crash", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(replay, 1, 5, 30).says(1, 30, accepted)
+		}, "accepted twice, no record of an Accept, replay accepted"},
+		{"a code that nobody knows to be spent after the crash", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(replay, 1, 5, 90).says(1, 90, rejected).logged("decision reject out of step: device is 1 min 30 s behind")
+		}, "no record of an Accept"},
+		{"silence to a replay after the crash", func(p *past) {
+			p.login(right, 1, 5, 0).says(0, 0, accepted)
+			p.login(replay, 1, 5, 30).says(1, 30, silence)
+		}, "no record of an Accept"},
+		{"a refusal by a server without the quorum", func(p *past) {
+			p.h.Mutes = []mute{{0, p.at(0), p.at(5)}}
+			p.login(wrongCode, 1, 5, 1).says(0, 1, rejected)
+		}, "answered without the quorum"},
+		{"the others answer meanwhile", func(p *past) {
+			p.h.Mutes = []mute{{0, p.at(0), p.at(5)}}
+			p.login(right, 1, 5, 1).says(0, 1, silence).says(1, 2.5, accepted)
+		}, ""},
+		{"a server that does not come back", func(p *past) {
+			p.fault(0, 5)
+			p.h.Windows[0].Recovered = time.Time{}
+		}, "not back"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPast()
+			tt.make(p)
+			if got := broken(check(p.h)); got != tt.want {
+				t.Errorf("broken: %q, want %q", got, tt.want)
+			}
+			table(p.h, check(p.h)) // which must not panic
+		})
+	}
+}
+
+// broken returns the names of the rules, each once and in order.
+func broken(all []violation) string {
+	var names []string
+	for _, v := range all {
+		names = append(names, v.rule)
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
