@@ -86,7 +86,6 @@ type Store interface {
 
 // Ager is a Store that can tell by a clock that nobody sets how old a Version is.
 type Ager interface {
-	// Older reports whether v was there for so long, at most 10 s, or since before
-	// anybody counted.
+	// Older reports whether v may have been there for so long, at most 10 s.
 	Older(v Version, than time.Duration) bool
 }

@@ -124,7 +124,7 @@ func (c *evidence) excused(g login, t try) bool {
 	if g.Contested || c.wary[g.Person] || c.challengeLost(g, t) {
 		return true
 	}
-	if strings.Contains(strings.Join(c.Reasons[g.Source], ";"), "reject replayed") && (c.askedBefore(t) || c.killed(t)) {
+	if strings.Contains(strings.Join(c.Reasons[g.Source], ";"), "reject replayed") && (c.askedBefore(t) || c.unsettled(t)) {
 		return true
 	}
 	first := t.Sent
@@ -144,12 +144,12 @@ func (c *evidence) askedBefore(t try) bool {
 	})
 }
 
-// killed says whether servers were killed while the try was under way. The one that
-// was asked may have accepted it and not lived to say so, and for its successor the
-// code is used up.
-func (c *evidence) killed(t try) bool {
+// unsettled says whether servers were killed, or a clock was set, in the time in
+// which a login may come again. The one that was asked may have accepted it and not
+// lived to say so; and what was there before a server is of no known age to it.
+func (c *evidence) unsettled(t try) bool {
 	return slices.ContainsFunc(c.Windows, func(w window) bool {
-		return w.Kills && w.during(t.Sent, t.Got)
+		return (w.Kills || len(w.Stepped) > 0) && w.during(t.Sent.Add(-repeatWithin), t.Got)
 	})
 }
 

@@ -248,8 +248,9 @@ func (s *Store) swap(ctx context.Context, key string, old int64, value []byte) e
 	}
 }
 
-// Older implements [verifier.Ager]. What was there before this process counts as
-// old: of its age there is nothing to go by but clocks, which may have been set.
+// Older implements [verifier.Ager]. What came while this process was not there, or
+// heard nothing, counts as old: there is nothing to go by but clocks, which may have
+// been set.
 func (s *Store) Older(v verifier.Version, than time.Duration) bool {
 	return s.pulse.older(int64(v), than, s.elapsed())
 }

@@ -27,7 +27,7 @@ type pulse struct {
 	waiting  mark          // the oldest answer that the watch has not come up to
 	latest   mark          // the last one
 	fault    error         // of the last write
-	ages     []mark        // of the last ageKept: all up to rev was there at at; ascending
+	ages     []mark        // of the last ageKept: nothing beyond rev was there at at; ascending
 }
 
 // What is remembered of the past, and how finely.
@@ -52,7 +52,7 @@ func (p *pulse) hear(began, now time.Duration, rev int64) {
 		close(p.first)
 	}
 	p.ever = true
-	p.age(now, rev)
+	p.age(began, rev)
 	m := mark{began, rev}
 	switch {
 	case rev <= p.position:
@@ -64,32 +64,28 @@ func (p *pulse) hear(began, now time.Duration, rev int64) {
 	}
 }
 
-// age notes that all up to rev is there now. The first that is older than ageKept
-// stays, because what came between it and the next may be as old.
-func (p *pulse) age(now time.Duration, rev int64) {
-	if n := len(p.ages); n > 0 && now-p.ages[n-1].at < ageEvery {
+// age notes that nothing beyond rev was there at at.
+func (p *pulse) age(at time.Duration, rev int64) {
+	if n := len(p.ages); n > 0 && at-p.ages[n-1].at < ageEvery {
 		return
 	}
-	for len(p.ages) > 1 && now-p.ages[1].at >= ageKept {
+	for len(p.ages) > 0 && at-p.ages[0].at > ageKept {
 		p.ages = p.ages[1:]
 	}
-	p.ages = append(p.ages, mark{now, rev})
+	p.ages = append(p.ages, mark{at, rev})
 }
 
-// older reports whether rev was there for so long, at most ageKept. What was there
-// before we were is of no known age, and counts as old.
+// older reports whether rev may have been there for so long, at most ageKept: all
+// but what came after an answer of since then.
 func (p *pulse) older(rev int64, than, now time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.ages) > 0 && rev <= p.ages[0].rev {
-		return true
-	}
 	for _, m := range p.ages {
-		if now-m.at >= than && rev <= m.rev {
-			return true
+		if now-m.at < than && m.rev < rev {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // reach takes the revision that the watch has come to.
