@@ -63,13 +63,9 @@ func newServer(c Config, r *replica) (*poller, error) {
 
 // checkPassword implements source.
 func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) (info PasswordInfo, err error) {
-	controls := ordinary
-	if a.Delegated && p.schema.owner != "" {
-		controls = withCode
-	}
 	bind := func() error {
 		return p.pool.use(ctx, func(ctx context.Context, c *binder) (err error) {
-			info, err = c.checkPassword(ctx, a, password, controls)
+			info, err = c.checkPassword(ctx, a, password, a.Delegated && p.schema.owner != "")
 			if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
 				link.answered = true // the code may be spent: another server would say that it is wrong
 			}

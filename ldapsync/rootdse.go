@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"lockstep/ldapsync/wire"
 )
 
 // serverInfo is what a server says of itself in its root DSE (RFC 4512, section
@@ -40,7 +42,9 @@ func (c *conn) rootDSE(ctx context.Context, base string) (info serverInfo, err e
 		return info, err
 	}
 	e := result.Entries[0]
-	info.sync = slices.Contains(e.GetEqualFoldAttributeValues("supportedControl"), oidSync)
+	controls := e.GetEqualFoldAttributeValues("supportedControl")
+	info.sync = slices.Contains(controls, oidSync)
+	c.server.noPolicy.Store(len(controls) > 0 && !slices.Contains(controls, wire.AskPolicy.OID))
 	info.openLDAP = slices.Contains(e.GetEqualFoldAttributeValues("objectClass"), "OpenLDAProotDSE")
 	info.activeDirectory = slices.Contains(e.GetEqualFoldAttributeValues("supportedCapabilities"), oidActiveDirectory)
 	norm := normalizeDN(base)
