@@ -24,7 +24,7 @@
 // it is on disk. When a file of the log or the table is full, the next file is
 // begun, and what the table holds, of each id the last, goes into the state
 // file in the background, with pauses that leave the disk to the logins. There
-// are two tables at most, and two files of the log, so both are bounded: where
+// are two such tables at most, and two files of the log, so both are bounded: where
 // the state file falls behind, writes wait for it, and where it cannot be
 // written, they fail.
 //
@@ -66,7 +66,7 @@ type Options struct {
 	Log *slog.Logger     // told when writes begin to fail and when they succeed again; nil for nobody
 	Now func() time.Time // nil for the clock of the system
 
-	// For tests. beforeCommit runs in the committer, when the requests of a
+	// For tests. beforeCommit runs in the leader, when the requests of a
 	// group are chosen; afterCommit once it is on disk, and its error is taken
 	// for that of the disk; afterChunk when a part of the log is in the file.
 	beforeCommit func()
@@ -89,8 +89,7 @@ type Store struct {
 	lock         *os.File     // held until Close
 	seen         atomic.Int64 // the size it had at least
 
-	queue   *queue
-	stopped chan struct{} // closed when the committer has ended
+	queue *queue
 
 	tables tables
 	keeper keeper
@@ -100,7 +99,10 @@ type Store struct {
 
 	commits atomic.Int64 // groups that reached the disk
 
-	// What follows is the committer's own.
+	// What follows is the leader's own.
+	batch     []*request  // the group
+	pace      pace        // of the last group
+	timer     *time.Timer // stopped
 	id        journal.ID
 	segment   *journal.Segment // in use, nil before the first group
 	number    uint64           // of the last segment that there was
@@ -126,9 +128,11 @@ func Open(path string, opts Options) (*Store, error) {
 	if opts.limits == (limits{}) {
 		opts.limits = defaultLimits
 	}
-	s := &Store{path: path, opts: opts, queue: newQueue(), stopped: make(chan struct{}),
+	s := &Store{path: path, opts: opts, timer: time.NewTimer(time.Hour),
 		tables: tables{active: newTable()}, changes: map[string]change{},
 		keeper: keeper{work: make(chan errand, 1), rush: make(chan struct{}, 1), stopped: make(chan struct{})}}
+	s.timer.Stop()
+	s.queue = newQueue(s.lead)
 	if err := createIfAbsent(path); err != nil {
 		return nil, fmt.Errorf("create state file %s: %w", path, err)
 	}
@@ -143,7 +147,6 @@ func Open(path string, opts Options) (*Store, error) {
 		s.keeper.work <- errand{}
 	}
 	go s.keep()
-	go s.run()
 	return s, nil
 }
 
@@ -229,7 +232,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // log, and nothing is lost: the next Open reads it.
 func (s *Store) Close() error {
 	first := s.queue.close()
-	<-s.stopped
+	<-s.queue.ended
 	if !first {
 		<-s.keeper.stopped
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -33,15 +32,29 @@ type request struct {
 	old    verifier.Version
 	record []byte // the encoded State, of a swap
 
-	is    verifier.Version // what counts for id now; the committer's own
+	is    verifier.Version // what counts for id now; the leader's own
 	known bool             // whether is says so
 	err   error            // of this request alone
 
-	// taken is set once: by the committer, when the outcome becomes its
+	// taken is set once: by the leader, when the outcome becomes its
 	// concern, or by the caller, who has given up.
 	taken  atomic.Bool
-	answer chan error // holds one, so that the committer never waits
+	leads  bool       // the caller has been told to lead; guarded by the queue
+	answer chan error // holds one, so that the leader never waits
 }
+
+// errLead is the answer to whoever is to lead: call [Store.lead], and wait on.
+var errLead = errors.New("lead")
+
+// lead reports whether the caller of r can lead: somebody waits for it who has not
+// given up. The queue is locked.
+func (r *request) lead() bool {
+	r.leads = r.leads || r.do != probe && r.taken.CompareAndSwap(false, true)
+	return r.leads
+}
+
+// live reports whether r is to be written. From then on it cannot be given up.
+func (r *request) live() bool { return r.leads || r.taken.CompareAndSwap(false, true) }
 
 // do has r committed, and returns nil when that is on disk.
 func (s *Store) do(ctx context.Context, r *request) error {
@@ -60,6 +73,10 @@ func (s *Store) do(ctx context.Context, r *request) error {
 		}
 		err = <-r.answer
 	}
+	for err == errLead {
+		s.lead()
+		err = <-r.answer
+	}
 	if err != nil {
 		return fmt.Errorf("write state to %s: %w", s.path, err)
 	}
@@ -71,26 +88,40 @@ func (s *Store) enqueue(r *request) error {
 	return s.queue.add(r)
 }
 
-// run is the committer: the one goroutine that writes the log. What comes while
-// the disk is busy makes the next group, and what comes soon after, see pace.
-func (s *Store) run() {
-	defer close(s.stopped)
-	timer := time.NewTimer(0)
-	timer.Stop()
-	var batch []*request
-	var last pace
-	for s.queue.await() {
-		if enough, most := last.wait(s.opts.Now()); most > 0 {
-			s.queue.gather(enough, most, timer)
+// lead writes one group and passes the lead on. What comes while the disk is busy
+// makes the next group, and what comes soon after, see pace.
+func (s *Store) lead() {
+	whole := false
+	defer func() {
+		if !whole { // a panic, which the caller may survive
+			s.abandon()
 		}
-		last.began = s.opts.Now()
-		batch = s.take(batch[:0])
-		last.size = len(batch)
-		if len(batch) > 0 {
-			s.commit(batch)
+		clear(s.batch) // or the States of the last group live on till the next
+		s.queue.pass()
+	}()
+	if enough, most := s.pace.wait(s.opts.Now()); most > 0 {
+		s.queue.gather(enough, most, s.timer)
+	}
+	s.pace.began = s.opts.Now()
+	s.batch = s.take(s.batch[:0])
+	s.pace.size = len(s.batch)
+	if len(s.batch) > 0 {
+		s.commit(s.batch)
+	}
+	s.pace.expected = s.pace.size + s.queue.length()
+	whole = true
+}
+
+// abandon answers a group of which nobody can tell what became of it. What is in
+// memory need not be what is on disk any more, so nothing is read or written from
+// now on.
+func (s *Store) abandon() {
+	s.health.condemn(errPanic)
+	for _, r := range s.batch {
+		select {
+		case r.answer <- errPanic:
+		default: // has one
 		}
-		last.expected = last.size + s.queue.length()
-		clear(batch) // or the States of the last group live on till the next
 	}
 }
 
@@ -102,7 +133,7 @@ func (s *Store) take(batch []*request) []*request {
 	batch = s.queue.take(batch)
 	live := batch[:0]
 	for _, r := range batch {
-		if r.taken.CompareAndSwap(false, true) {
+		if r.live() {
 			live = append(live, r)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"lockstep/verifier"
 )
 
-// gate holds the committer: each commit announces itself, and waits.
+// gate holds the leader: each commit announces itself, and waits.
 type gate struct {
 	arrived chan struct{}
 	pass    chan struct{}

@@ -119,7 +119,7 @@ func claimThroughErrors(l limits) {
 				fmt.Fprintln(os.Stderr, "store does not come back:", err, loadErr)
 				os.Exit(2)
 			}
-			<-time.After(time.Millisecond) // the committer is trying
+			<-time.After(time.Millisecond) // a write is being tried
 		}
 	}
 	_ = s.Close() // leaves a log to the next where the disk fails again

@@ -116,7 +116,7 @@ func (s *Store) await(ctx context.Context) error {
 
 var errNoFile = errors.New("the file cannot be opened")
 
-// unavailable says why there is no file to read, and has the committer look
+// unavailable says why there is no file to read, and has a probe look
 // whether there is one again: a login reads first, and would never come to
 // write.
 func (s *Store) unavailable() error {

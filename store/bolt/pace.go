@@ -4,7 +4,7 @@ import "time"
 
 // A sync costs the processor as much as a few dozen claims do, and where claims
 // keep coming, the next sync begins as soon as the last has ended, for the few
-// that came meanwhile. So the committer waits a little for more, if
+// that came meanwhile. So the leader waits a little for more, if
 //
 //   - the last group was a group: where logins come alone, or a few at a time,
 //     none waits, because an idle process wakes a millisecond late;

@@ -39,7 +39,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-func TestTheCommitterSleepsUntilThereIsEnough(t *testing.T) {
+func TestTheLeaderSleepsUntilThereIsEnough(t *testing.T) {
 	gather := func(q *queue) time.Duration {
 		timer := time.NewTimer(0)
 		timer.Stop()
@@ -49,7 +49,7 @@ func TestTheCommitterSleepsUntilThereIsEnough(t *testing.T) {
 	}
 	add := func(t *testing.T, q *queue, n int) {
 		for range n {
-			if err := q.add(&request{}); err != nil && !q.isClosed() {
+			if err := q.add(&request{answer: make(chan error, 1)}); err != nil && !q.isClosed() {
 				t.Error(err)
 			}
 		}
@@ -57,7 +57,7 @@ func TestTheCommitterSleepsUntilThereIsEnough(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before int                          // wait already
-		then   func(t *testing.T, q *queue) // while the committer sleeps
+		then   func(t *testing.T, q *queue) // while the leader sleeps
 		slept  time.Duration
 	}{
 		{"enough wait already", 3, func(*testing.T, *queue) {}, 0},
@@ -68,7 +68,7 @@ func TestTheCommitterSleepsUntilThereIsEnough(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := newQueue()
+				q := newQueue(nil)
 				add(t, q, tt.before)
 				for range 2 { // it leaves nothing behind that ends the next sleep
 					slept := make(chan time.Duration, 1)

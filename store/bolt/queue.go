@@ -11,19 +11,30 @@ import (
 // leads to quick errors, and not to memory that grows.
 const maxWaiting = 4096
 
-// queue holds the writes that wait for the committer, and lets it sleep. The
-// committer is woken once for a group, however many the group is made of.
+// queue holds the writes that wait for the disk, and says who takes them there. One
+// of those who wait is the leader: it writes a group, its own request in it, and
+// passes the lead on. So a lone login goes to the disk and back without another
+// goroutine, and in a group nobody is woken for more than its answer.
 type queue struct {
+	alone func() // leads where none of those who wait can
+
 	mu      sync.Mutex // guards what follows; never held across a call
 	closed  bool
+	led     bool // somebody leads, or has been told to
 	waiting []*request
-	enough  int           // the committer sleeps until so many wait; 0 while it is awake
-	wake    chan struct{} // takes one, so that nobody waits for the committer
+	enough  int           // the leader sleeps until so many wait; 0 while it is awake
+	wake    chan struct{} // takes one, so that nobody waits for the leader
+	ended   chan struct{} // closed once the queue is closed and nobody leads
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+// newQueue makes a queue that calls alone, on a goroutine of its own, where only
+// such requests wait that nobody stands behind.
+func newQueue(alone func()) *queue {
+	return &queue{alone: alone, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+}
 
-// add returns at once. After nil, r is the committer's.
+// add returns at once. After nil, r has an answer coming: an errLead if the caller
+// is to lead, and then, or at once, how it went.
 func (q *queue) add(r *request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -34,19 +45,47 @@ func (q *queue) add(r *request) error {
 		return store.ErrBusy
 	}
 	q.waiting = append(q.waiting, r)
-	if q.enough > 0 && len(q.waiting) >= q.enough {
+	switch {
+	case !q.led:
+		q.appoint()
+	case q.enough > 0 && len(q.waiting) >= q.enough:
 		q.rouse()
 	}
 	return nil
 }
 
-// rouse wakes the committer, which must be asleep. q.mu is held.
+// pass ends the lead, and gives it to another if somebody waits.
+func (q *queue) pass() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.appoint()
+}
+
+// appoint chooses who leads. q.mu is held, and nobody does.
+func (q *queue) appoint() {
+	q.led = len(q.waiting) > 0
+	for _, r := range q.waiting {
+		if r.lead() {
+			r.answer <- errLead
+			return
+		}
+	}
+	switch {
+	case q.led:
+		go q.alone()
+	case q.closed:
+		close(q.ended)
+	}
+}
+
+// rouse wakes the leader, which must be asleep. q.mu is held.
 func (q *queue) rouse() {
 	q.enough = 0
 	q.wake <- struct{}{}
 }
 
-// close refuses further writes, and reports whether it is the first to.
+// close refuses further writes, and reports whether it is the first to. What
+// waits is written; ended tells when.
 func (q *queue) close() (first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -54,6 +93,9 @@ func (q *queue) close() (first bool) {
 	q.closed = true
 	if q.enough > 0 {
 		q.rouse()
+	}
+	if first && !q.led {
+		close(q.ended)
 	}
 	return first
 }
@@ -70,16 +112,8 @@ func (q *queue) length() int {
 	return len(q.waiting)
 }
 
-// await returns once a write waits, or false when none does and none will.
-func (q *queue) await() bool {
-	if q.sleep(1) {
-		<-q.wake
-	}
-	return q.length() > 0
-}
-
 // gather returns once so many wait, or the queue is closed, or the time is up.
-// It is for the committer alone, as await is. The timer is stopped at both ends.
+// It is for the leader. The timer is stopped at both ends.
 func (q *queue) gather(enough int, most time.Duration, timer *time.Timer) {
 	if !q.sleep(enough) {
 		return
@@ -96,7 +130,7 @@ func (q *queue) gather(enough int, most time.Duration, timer *time.Timer) {
 }
 
 // sleep reports false if there is no need to: so many wait, or none will come.
-// After true the committer is to receive from wake.
+// After true the leader is to receive from wake.
 func (q *queue) sleep(enough int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -44,11 +44,14 @@ func (t *table) put(id string, c change) {
 }
 
 // tables are the changes that the file may not have: the active table takes
-// those that come, the sealed one is being put into the file.
+// those that come, the sealed one is being put into the file. The one before,
+// which the file has, is kept for who reads: a person's next login finds it there
+// mostly, and a look into the file is dear.
 type tables struct {
-	mu     sync.RWMutex // guards both; never held across a call
+	mu     sync.RWMutex // guards all; never held across a call
 	active *table
 	sealed *table // nil if there is none
+	folded *table // nil if there is none
 }
 
 // get returns the change of id that counts. Where there is none, look into the
@@ -58,11 +61,15 @@ type tables struct {
 func (t *tables) get(id string) (change, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	c, ok := t.active.changes[id]
-	if !ok && t.sealed != nil {
-		c, ok = t.sealed.changes[id]
+	for _, newest := range [...]*table{t.active, t.sealed, t.folded} {
+		if newest == nil {
+			continue
+		}
+		if c, ok := newest.changes[id]; ok {
+			return c, true
+		}
 	}
-	return c, ok
+	return change{}, false
 }
 
 // publish shows changes to readers. They must be on disk.
@@ -96,18 +103,18 @@ func (t *tables) pending() *table {
 	return t.sealed
 }
 
-// drop forgets the sealed table, once the file has all of it.
+// drop takes note that the file has all of the sealed table.
 func (t *tables) drop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sealed = nil
+	t.sealed, t.folded = nil, t.sealed
 }
 
 // clear forgets all.
 func (t *tables) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.active, t.sealed = newTable(), nil
+	t.active, t.sealed, t.folded = newTable(), nil, nil
 }
 
 // snapshot returns all changes, with their ids in order.
