@@ -1,13 +1,25 @@
 package radiusd
 
 import (
+	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"lockstep/internal/loglines"
+	"lockstep/internal/opaque"
+	"lockstep/internal/radius"
 )
 
 // BenchmarkServer is the way of an accepted login through loopback UDP, with an
@@ -49,8 +61,9 @@ func logToNull(t testing.TB) *slog.Logger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { null.Close() })
-	return slog.New(slog.NewTextHandler(null, nil))
+	lines := loglines.NewWriter(null)
+	t.Cleanup(func() { lines.Close(); null.Close() })
+	return slog.New(loglines.Handler(slog.NewTextHandler(lines, nil), lines))
 }
 
 // BenchmarkOverload asks for ten times what an Authenticator can decide, for
@@ -88,4 +101,65 @@ func processorTime(t testing.TB) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkLogin is what BenchmarkServer is without the network: what a login
+// costs in this process. Users and sources are many, so that caches are as cold as
+// in a building full of people.
+func BenchmarkLogin(b *testing.B) {
+	b.Run("log", func(b *testing.B) { benchmarkLogin(b, slog.New(slog.NewTextHandler(io.Discard, nil))) })
+	b.Run("nolog", func(b *testing.B) { benchmarkLogin(b, nil) })
+}
+
+func benchmarkLogin(b *testing.B, log *slog.Logger) {
+	const people, together = 1 << 14, 64
+	const each = replyTTL / 50_000 // so many are in the duplicate cache
+	var later atomic.Int64
+	s := &Server{Log: log, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }}
+	client := Client{Name: "vpn", Prefix: netip.MustParsePrefix("0.0.0.0/0"), Secret: opaque.Text(testSecret), Auth: always(Accept)}
+	client.RequireMessageAuthenticator = true
+	if err := errors.Join(s.SetClients([]Client{client}), s.start()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Shutdown(context.Background()) })
+	var replies sync.WaitGroup
+	socket := newSocket(countingConn{newFakeConn(), &replies}, 1)
+	packets := make([]radius.Packet, people)
+	for i := range packets {
+		packets[i] = login(byte(i), fmt.Sprintf("user%06d", i), "a password and 123456", attr(32, "vpn.example.org"), attr(31, "203.0.113.7"))
+	}
+	info := make([]byte, 28)
+	n := 0
+	b.ReportAllocs()
+	before := processorTime(b)
+	for b.Loop() {
+		if n%together == 0 {
+			replies.Wait()
+			replies.Add(together)
+		}
+		var addr [4]byte
+		binary.BigEndian.PutUint32(addr[:], uint32(n+1))
+		later.Add(int64(each))
+		s.receive(packets[n*7919%people], peer{socket: socket, addr: netip.AddrPortFrom(netip.AddrFrom4(addr), 50000), info: info}, authPort)
+		n++
+	}
+	for left := n; left%together != 0; left++ {
+		replies.Done()
+	}
+	replies.Wait()
+	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/1e3/float64(n), "cpu-µs/login")
+	if got := s.Counters()["TotalAccessAccepts"]; got != uint64(n) {
+		b.Errorf("%d accepted of %d", got, n)
+	}
+}
+
+// countingConn counts replies, and throws them away.
+type countingConn struct {
+	*fakeConn
+	replies *sync.WaitGroup
+}
+
+func (c countingConn) WriteTo(b []byte, _ net.Addr) (int, error) {
+	c.replies.Done()
+	return len(b), nil
 }

@@ -47,7 +47,7 @@ const (
 // falls while decisions fail or take more than half of patience, and rises again
 // when they do not.
 type crew struct {
-	work     func(*job) result
+	work     func(*job, time.Time) result
 	now      func() time.Time
 	most     int // workers
 	patience time.Duration
@@ -61,7 +61,7 @@ type crew struct {
 	stopped bool
 }
 
-func newCrew(workers, queue int, patience time.Duration, now func() time.Time, work func(*job) result) *crew {
+func newCrew(workers, queue int, patience time.Duration, now func() time.Time, work func(*job, time.Time) result) *crew {
 	c := &crew{work: work, now: now, most: workers, patience: patience, limit: workers}
 	for i := range c.queues {
 		c.queues[i].jobs = make([]*job, queue)
@@ -111,7 +111,7 @@ func (c *crew) run(j *job) {
 	own := make(chan *job, 1) // start does not wait
 	for j != nil {
 		begun := c.now()
-		r := c.work(j)
+		r := c.work(j, begun)
 		if j = c.next(j.class, r, begun, own); j == nil {
 			j = <-own
 		}

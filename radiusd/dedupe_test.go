@@ -175,27 +175,81 @@ func TestDuplicateCacheIsFull(t *testing.T) { // C59
 }
 
 func TestDedupeForgets(t *testing.T) {
-	d := newDedupe(1 << 16)
 	now := time.Now()
+	d := newDedupe(1<<16, now)
 	key := func(i int) requestKey {
-		return requestKey{source: netip.AddrPortFrom(vpn.Addr(), uint16(i)), identifier: byte(i)}
+		return d.key(peer{socket: newSocket(nil, 0), addr: netip.AddrPortFrom(vpn.Addr(), uint16(i))}, byte(i))
 	}
 	for i := range 1000 {
 		for range 3 { // each replaces the one before
-			_, e, _ := d.begin(key(i), [16]byte([]byte(fmt.Sprintf("%016d", time.Now().UnixNano()%1e16))), now)
-			if e != nil {
+			found, e, _ := d.begin(key(i), [16]byte([]byte(fmt.Sprintf("%016d", time.Now().UnixNano()%1e16))), now)
+			if found == dupNew {
 				d.finish(e, radius.Packet{1}, now)
 			}
 		}
 	}
 	for i := range 1000 { // touch all shards
-		if _, e, _ := d.begin(key(5000+i), [16]byte{}, now.Add(replyTTL)); e != nil {
+		if found, e, _ := d.begin(key(5000+i), [16]byte{}, now.Add(replyTTL)); found == dupNew {
 			d.forget(e)
 		}
 	}
 	for i := range d.shards {
-		if s := &d.shards[i]; len(s.entries) != 0 || s.oldest != nil || s.newest != nil {
-			t.Errorf("shard %d still holds %d entries, answered from %p to %p", i, len(s.entries), s.oldest, s.newest)
+		if s := &d.shards[i]; len(s.places) != 0 || len(s.free) != len(s.entries)-1 || s.oldest != 0 || s.newest != 0 {
+			t.Errorf("shard %d still holds %d entries, with %d places of %d free, answered from %d to %d",
+				i, len(s.places), len(s.free), len(s.entries)-1, s.oldest, s.newest)
 		}
+	}
+}
+
+func TestTicketsOfWhatHasBeenRemovedAreGoodForNothing(t *testing.T) {
+	now := time.Now()
+	d := newDedupe(1<<16, now)
+	key := d.key(peer{socket: newSocket(nil, 0), addr: vpn}, 1)
+	_, older, _ := d.begin(key, [16]byte{1}, now)
+	_, newer, _ := d.begin(key, [16]byte{2}, now.Add(time.Second)) // in the same place
+	if older.place != newer.place {
+		t.Fatalf("places %d and %d, want the same", older.place, newer.place)
+	}
+	if _, ok := d.wanted(older); ok {
+		t.Error("the older request is wanted")
+	}
+	if d.finish(older, radius.Packet{1}, now) {
+		t.Error("the reply to the older request is taken for that to the newer")
+	}
+	d.forget(older)
+	if asked, ok := d.wanted(newer); !ok || !asked.Equal(now.Add(time.Second)) {
+		t.Errorf("the newer request was asked at %v, wanted %t", asked, ok)
+	}
+	if !d.finish(newer, radius.Packet{2}, now) {
+		t.Error("the reply to the newer request is not wanted")
+	}
+	if found, _, reply := d.begin(key, [16]byte{2}, now); found != dupAnswered || reply[0] != 2 {
+		t.Errorf("found %d with the reply %x", found, reply)
+	}
+}
+
+func TestRequestsAreToldApart(t *testing.T) {
+	d := newDedupe(1<<16, time.Now())
+	first, second := newSocket(nil, 0), newSocket(nil, 1)
+	from := func(s *socket, addr string) peer { return peer{socket: s, addr: netip.MustParseAddrPort(addr)} }
+	keys := map[requestKey]int{}
+	for i, key := range []requestKey{
+		d.key(from(first, "192.0.2.1:50000"), 1),
+		d.key(from(first, "192.0.2.1:50000"), 2),
+		d.key(from(second, "192.0.2.1:50000"), 1),
+		d.key(from(first, "192.0.2.1:50001"), 1),
+		d.key(from(first, "192.0.2.2:50000"), 1),
+		d.key(from(first, "[fe80::1]:50000"), 1),
+		d.key(from(first, "[fe80::1%eth0]:50000"), 1),
+		d.key(from(first, "[fe80::1%eth1]:50000"), 1),
+		d.key(from(first, "[::192.0.2.1]:50000"), 1),
+	} {
+		if other, ok := keys[key]; ok {
+			t.Errorf("%d and %d are taken for the same", other, i)
+		}
+		keys[key] = i
+	}
+	if d.key(from(first, "[::ffff:192.0.2.1]:50000"), 1) != d.key(from(first, "192.0.2.1:50000"), 1) {
+		t.Error("IPv4 in IPv6 is not taken for IPv4")
 	}
 }

@@ -13,14 +13,27 @@ import (
 
 // clean makes a text from the network fit for a log line: at most 253 octets,
 // and nothing in it that a terminal would act on.
-func clean[T string | []byte](hostile T) string {
-	s := string(hostile[:min(len(hostile), 253)])
+func clean(hostile string) string {
+	s := hostile[:min(len(hostile), 253)]
+	if isPlain(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
+}
+
+// isPlain reports whether all of s is printable ASCII, as nearly all is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // warn logs now and then, so that strangers cannot fill the disk.
@@ -59,7 +72,8 @@ func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
 	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	facts := append(j.facts(a.User), slog.String("result", a.Outcome.String()), slog.String("reason", clean(a.Reason)))
+	var space [mostFacts]slog.Attr
+	facts := append(j.facts(space[:0], a.User), slog.String("result", a.Outcome.String()), slog.String("reason", clean(a.Reason)))
 	if a.Rule != "" {
 		facts = append(facts, slog.String("rule", clean(a.Rule)))
 	}
@@ -70,22 +84,23 @@ func (s *Server) logDecision(j *job, a Answer, took time.Duration) {
 	s.log.Handler().Handle(context.Background(), record)
 }
 
-// facts says which request a log line is about. user is the name that it was
+// mostFacts is how many a decision has.
+const mostFacts = 11
+
+// facts adds which request a log line is about. user is the name that it was
 // decided for, or empty. Here and in all log lines enums, addresses and durations
 // are strings: JSON would have bare numbers for some of them.
-func (j *job) facts(user string) []slog.Attr {
-	a := &j.access
+func (j *job) facts(facts []slog.Attr, user string) []slog.Attr {
 	if user == "" {
-		user = string(a.userName)
+		user = j.request.UserName
 	}
-	facts := make([]slog.Attr, 0, 11) // one for each that a decision has
 	facts = append(facts, slog.Uint64("q", j.q), slog.String("client", j.client.Name), slog.String("src", j.from.addr.String()),
 		slog.Int("id", int(j.packet.Identifier())), slog.String("user", clean(user)))
-	if a.nasID != nil {
-		facts = append(facts, slog.String("nas", clean(a.nasID)))
+	if j.access.nasID != nil {
+		facts = append(facts, slog.String("nas", clean(j.request.NASID)))
 	}
-	if a.callingStationID != nil {
-		facts = append(facts, slog.String("calling", clean(a.callingStationID)))
+	if j.access.callingStationID != nil {
+		facts = append(facts, slog.String("calling", clean(j.request.CallingStationID)))
 	}
 	return facts
 }
@@ -104,7 +119,7 @@ func (s *Server) survive(what string, j *job) {
 	}
 	var facts []slog.Attr
 	if j != nil {
-		facts = j.facts("")
+		facts = j.facts(nil, "")
 	}
 	facts = append(facts, slog.Any("err", err), slog.String("stack", string(debug.Stack())))
 	s.log.LogAttrs(context.Background(), slog.LevelError, what, facts...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -128,4 +129,53 @@ func quoted(v string) string {
 		return strconv.Quote(v)
 	}
 	return v
+}
+
+// blocked is a log that waits before each decision.
+type blocked struct {
+	slog.Handler
+	gate chan struct{}
+}
+
+func (b blocked) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "decision" {
+		<-b.gate
+	}
+	return b.Handler.Handle(ctx, r)
+}
+
+func TestNobodyWaitsForTheLog(t *testing.T) {
+	inBubble(t, always(Accept), func(t *testing.T, r *rig) {
+		gate := make(chan struct{})
+		if err := r.start(); err != nil {
+			t.Fatal(err)
+		}
+		r.Server.log = slog.New(blocked{r.Log.Handler(), gate})
+		r.one(vpn, login(1, "alice", "pass"), layeh.CodeAccessAccept)
+		if r.logged("msg=decision") {
+			t.Error("logged before the reply was sent")
+		}
+		ended := make(chan struct{})
+		go func() {
+			r.Shutdown(t.Context())
+			close(ended)
+		}()
+		r.later(time.Second)
+		select {
+		case <-ended:
+			t.Error("shut down before the decision was logged")
+		default:
+		}
+		close(gate)
+		<-ended
+		r.wantLog("msg=decision", "user=alice", "result=accept")
+	})
+}
+
+func TestARejectIsLoggedWhenItIsDecided(t *testing.T) {
+	inBubble(t, always(Reject), func(t *testing.T, r *rig) {
+		r.silent(r.send(vpn, login(1, "alice", "pass")))
+		r.wantLog("msg=decision", "user=alice", "result=reject")
+		r.only(r.later(time.Second), layeh.CodeAccessReject)
+	})
 }

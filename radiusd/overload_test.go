@@ -129,8 +129,8 @@ func (d *dedupe) pending() (n int) {
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.Lock()
-		n += len(s.entries)
-		for e := s.oldest; e != nil; e = e.newer {
+		n += len(s.places)
+		for p := s.oldest; p != 0; p = s.entries[p].newer {
 			n--
 		}
 		s.mu.Unlock()

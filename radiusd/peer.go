@@ -3,7 +3,6 @@ package radiusd
 import (
 	"net"
 	"net/netip"
-	"slices"
 )
 
 // socket reads and writes datagrams with the address they were sent to, where
@@ -11,10 +10,10 @@ import (
 type socket struct {
 	net.PacketConn
 	udp *net.UDPConn // nil if PacketConn is none
-	id  uint64       // tells sockets apart in the duplicate cache
+	id  uint32       // tells sockets apart in the duplicate cache
 }
 
-func newSocket(conn net.PacketConn, id uint64) *socket {
+func newSocket(conn net.PacketConn, id uint32) *socket {
 	udp, _ := conn.(*net.UDPConn)
 	return &socket{PacketConn: conn, udp: udp, id: id}
 }
@@ -24,12 +23,6 @@ type peer struct {
 	socket *socket
 	addr   netip.AddrPort // as the socket gave it
 	info   []byte         // control messages that set the source of the reply
-}
-
-// clone returns a peer that outlives the reader's buffers.
-func (p peer) clone() peer {
-	p.info = slices.Clone(p.info)
-	return p
 }
 
 // read returns the number of octets read, and who sent them. The peer is valid

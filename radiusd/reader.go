@@ -3,6 +3,7 @@ package radiusd
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	layeh "layeh.com/radius"
@@ -122,7 +123,7 @@ func (s *Server) accessRequest(in incoming) {
 		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr.String(), "reason", err)
 		return
 	}
-	key := requestKey{in.from.socket.id, unmap(in.from.addr), in.packet.Identifier()}
+	key := s.dedupe.key(in.from, in.packet.Identifier())
 	// Before it costs anything: this is what many times the load is made of.
 	if s.crew.full() && a.state == nil && !s.dedupe.knows(key, in.packet.Authenticator()) {
 		s.tooMany()
@@ -133,10 +134,10 @@ func (s *Server) accessRequest(in incoming) {
 	if !ok {
 		return
 	}
-	found, e, reply := s.dedupe.begin(key, in.packet.Authenticator(), in.received)
+	found, t, reply := s.dedupe.begin(key, in.packet.Authenticator(), in.received)
 	switch found {
 	case dupNew:
-		s.enqueue(in, a, e, signed)
+		s.enqueue(in, a, t, signed)
 	case dupPending:
 		s.counters.drop(dropPending)
 	case dupAnswered:
@@ -185,17 +186,18 @@ func (s *Server) noMessageAuthenticator(in incoming, hint string) {
 
 // enqueue hands a new request to the workers. A State that can be opened shows
 // that a person has already waited once: such requests go first.
-func (s *Server) enqueue(in incoming, a access, e *entry, signed bool) {
+func (s *Server) enqueue(in incoming, a access, t ticket, signed bool) {
 	j := &job{
 		incoming: in,
 		q:        s.q.Add(1),
 		ctx:      s.deadlines.of(in.received),
-		entry:    e,
+		ticket:   t,
 		signed:   signed,
 	}
-	j.packet = append(radius.Packet(nil), in.packet...)
+	// The reader's buffers are for the next packet.
+	own := slices.Concat([]byte(in.packet), in.from.info)
+	j.packet, j.from.info = own[:len(in.packet):len(in.packet)], own[len(in.packet):]
 	j.access, _ = parseAccess(j.packet) // the reader has dropped what is wrong
-	j.from = in.from.clone()
 	if a.state != nil {
 		j.state, j.stateErr = s.sealer.Load().open(in.client.Name, string(a.userName), a.state, in.received)
 		if j.stateErr == nil {
@@ -205,7 +207,7 @@ func (s *Server) enqueue(in incoming, a access, e *entry, signed bool) {
 	s.inflight.Add(1)
 	if !s.crew.take(j) {
 		s.inflight.Done()
-		s.dedupe.forget(e)
+		s.dedupe.forget(t)
 		s.tooMany()
 	}
 }

@@ -26,37 +26,37 @@ const (
 	refuseSecret      = "the shared secret of this client is probably wrong: the password decodes to no text"
 )
 
-// request returns what to ask the Authenticator, or why there is nothing to
-// ask.
-func (s *Server) request(j *job) (r *Request, refusal string) {
+// request fills in what to ask the Authenticator, as far as it can, and returns
+// why there is nothing to ask, if so.
+func (s *Server) request(j *job) (refusal string) {
 	a := &j.access
+	j.request = Request{
+		Q:                j.q,
+		Client:           &j.client.Client,
+		UserName:         string(a.userName),
+		Challenged:       a.state != nil,
+		CallingStationID: string(a.callingStationID),
+		NASID:            string(a.nasID),
+		Received:         j.received,
+	}
 	if refusal = a.refuse(); refusal != "" {
 		if refusal == refuseEAP || refusal == refuseCHAP || refusal == refuseMSCHAP {
 			s.warnClient(j.incoming, "client uses a method that is not served, rejected", refusal)
 		}
-		return nil, refusal
+		return refusal
 	}
 	typed, refusal := j.typed(a.password)
 	if refusal != "" {
 		if refusal == refuseSecret {
 			s.warnClient(j.incoming, "password decodes to no text, rejected", refusal)
 		}
-		return nil, refusal
+		return refusal
 	}
 	if j.stateErr != nil {
-		return nil, j.stateErr.Error()
+		return j.stateErr.Error()
 	}
-	return &Request{
-		Q:                j.q,
-		Client:           &j.client.Client,
-		UserName:         string(a.userName),
-		Typed:            opaque.Of(typed),
-		Challenged:       a.state != nil,
-		Kept:             j.state.keep,
-		CallingStationID: string(a.callingStationID),
-		NASID:            string(a.nasID),
-		Received:         j.received,
-	}, ""
+	j.request.Typed, j.request.Kept = opaque.Of(typed), j.state.keep
+	return ""
 }
 
 func (a *access) refuse() string {

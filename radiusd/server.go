@@ -153,7 +153,7 @@ func (s *Server) addSocket(conn net.PacketConn) (*socket, error) {
 	if s.closed {
 		return nil, ErrServerClosed
 	}
-	socket := newSocket(conn, uint64(len(s.sockets)))
+	socket := newSocket(conn, uint32(len(s.sockets)))
 	s.sockets = append(s.sockets, socket)
 	s.readers.Add(1)
 	return socket, nil
@@ -177,7 +177,7 @@ func (s *Server) init() (err error) {
 		s.now = time.Now
 	}
 	duplicates := orDefault(s.Duplicates, 1<<17)
-	s.dedupe = newDedupe(duplicates)
+	s.dedupe = newDedupe(duplicates, s.now())
 	s.states = newStateSet(duplicates)
 	s.warnings = newSometimes(time.Minute, 1<<14)
 	s.unknown = newSometimes(time.Minute, 1<<10)

@@ -215,36 +215,35 @@ const (
 type stateSet struct {
 	mu    sync.Mutex
 	most  int
-	byID  map[stateID]*stateEntry
-	spent []stateEntry // in the order in which they are forgotten
+	used  map[stateID]bool // whether it is spent; without pointers, as dedupeShard
+	spent []spentState     // in the order in which they are forgotten
 }
 
-type stateEntry struct {
+type spentState struct {
 	id     stateID
-	spent  bool
 	forget time.Time
 }
 
 func newStateSet(most int) *stateSet {
-	return &stateSet{most: most, byID: make(map[stateID]*stateEntry)}
+	return &stateSet{most: most, used: make(map[stateID]bool)}
 }
 
 func (s *stateSet) take(id stateID, now time.Time) stateUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.spent) > 0 && !now.Before(s.spent[0].forget) {
-		delete(s.byID, s.spent[0].id)
+		delete(s.used, s.spent[0].id)
 		s.spent = s.spent[1:]
 	}
-	switch e := s.byID[id]; {
-	case e != nil && e.spent:
+	switch spent, used := s.used[id]; {
+	case spent:
 		return stateSpent
-	case e != nil:
+	case used:
 		return stateTaken
-	case len(s.byID) >= s.most:
+	case len(s.used) >= s.most:
 		return stateFull
 	}
-	s.byID[id] = &stateEntry{id: id}
+	s.used[id] = false
 	return stateFree
 }
 
@@ -252,20 +251,19 @@ func (s *stateSet) take(id stateID, now time.Time) stateUse {
 func (s *stateSet) release(id stateID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, id)
+	delete(s.used, id)
 }
 
 // spend keeps a State from being used again for as long as it can be opened.
 func (s *stateSet) spend(id stateID, expires time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.byID[id]
-	if e == nil {
+	if _, used := s.used[id]; !used {
 		return
 	}
 	if n := len(s.spent); n > 0 && s.spent[n-1].forget.After(expires) {
 		expires = s.spent[n-1].forget
 	}
-	e.spent, e.forget = true, expires
-	s.spent = append(s.spent, *e)
+	s.used[id] = true
+	s.spent = append(s.spent, spentState{id, expires})
 }

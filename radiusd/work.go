@@ -23,8 +23,10 @@ type job struct {
 	class  class
 	access access // of packet
 	ctx    context.Context
-	entry  *entry
+	ticket ticket
 	signed bool // it had a Message-Authenticator, which was right
+
+	request Request // from when it is decided
 
 	state    openState // valid if there is a State and stateErr is nil
 	stateErr error
@@ -36,14 +38,14 @@ type silence counter
 
 func (s silence) Error() string { return counterNames[s] }
 
-// work decides a request and sees to it that its entry in the duplicate cache
-// does not stay pending.
-func (s *Server) work(j *job) (r result) {
+// work decides a request, from now on, and sees to it that its entry in the
+// duplicate cache does not stay pending.
+func (s *Server) work(j *job, now time.Time) (r result) {
 	answered := false
 	defer s.inflight.Done()
 	defer func() {
 		if !answered {
-			s.dedupe.forget(j.entry) // a retransmission is new work
+			s.dedupe.forget(j.ticket) // a retransmission is new work
 		}
 	}()
 	defer s.survive("panic while deciding, no reply sent", j)
@@ -52,12 +54,12 @@ func (s *Server) work(j *job) (r result) {
 		s.counters.drop(dropShutdown)
 		return dropped
 	}
-	asked, wanted := s.dedupe.wanted(j.entry)
+	asked, wanted := s.dedupe.wanted(j.ticket)
 	if !wanted {
 		s.counters.drop(dropSuperseded) // before it could spend a code in vain
 		return dropped
 	}
-	if s.now().Sub(asked) >= s.crew.patience {
+	if now.Sub(asked) >= s.crew.patience {
 		s.counters.drop(dropTooOld)
 		s.warn(occasion{what: "requests waited too long, packets dropped"})
 		return dropped
@@ -68,21 +70,22 @@ func (s *Server) work(j *job) (r result) {
 	if err == nil {
 		reply, err = s.reply(j, a)
 	}
-	took := s.now().Sub(j.received)
+	now = s.now()
+	took := now.Sub(j.received)
 	var quiet silence
 	switch {
 	case err == nil:
 		r = decided
+		answered = s.answer(j, a, reply, now) // before the log: somebody waits for it
 		s.logDecision(j, a, took)
-		answered = s.answer(j, a, reply)
 	case errors.As(err, &quiet):
 		r = dropped
 		s.counters.drop(counter(quiet))
-		s.log.LogAttrs(j.ctx, slog.LevelDebug, "packet dropped", append(j.facts(a.User), slog.Any("reason", quiet))...)
+		s.log.LogAttrs(j.ctx, slog.LevelDebug, "packet dropped", append(j.facts(nil, a.User), slog.Any("reason", quiet))...)
 	default:
 		s.counters.drop(dropCannotDecide)
 		s.log.LogAttrs(j.ctx, slog.LevelError, "cannot decide, no reply sent",
-			append(j.facts(a.User), slog.Any("err", err), slog.String("took", took.String()))...)
+			append(j.facts(nil, a.User), slog.Any("err", err), slog.String("took", took.String()))...)
 	}
 	return r
 }
@@ -90,7 +93,7 @@ func (s *Server) work(j *job) (r result) {
 // decide returns the Authenticator's answer, or its own where there is nothing
 // to ask. An error means that no reply may be sent.
 func (s *Server) decide(ctx context.Context, j *job) (Answer, error) {
-	r, refusal := s.request(j)
+	refusal := s.request(j)
 	if refusal != "" && j.stateErr != nil && s.Ready != nil {
 		// It may be of another server, whose key has not been heard of yet.
 		if err := s.Ready(); err != nil {
@@ -100,6 +103,7 @@ func (s *Server) decide(ctx context.Context, j *job) (Answer, error) {
 	if refusal != "" {
 		return Answer{Outcome: Reject, Reason: refusal}, nil
 	}
+	r := &j.request
 	if !r.Challenged {
 		return authenticate(ctx, r)
 	}
@@ -148,7 +152,7 @@ func (s *Server) reply(j *job, a Answer) (radius.Packet, error) {
 	switch a.Outcome {
 	case Accept:
 		// Before Reply-Message, which is what may be left out.
-		attributes = slices.Clone(a.Attributes)
+		attributes = slices.Clip(a.Attributes)
 	case Challenge:
 		user, _ := j.packet.Lookup(rfc2865.UserName_Type)
 		state, err := s.sealer.Load().seal(j.client.Name, string(user), a.Keep, s.now().Add(stateTTL+min(max(0, a.Wait), MaxWait)))
@@ -190,7 +194,7 @@ func ownAttribute(a radius.Attribute) bool {
 	return a.Type < 1 || a.Type > 255
 }
 
-var codes = map[Outcome]radius.Code{
+var codes = [...]radius.Code{
 	Accept:    layeh.CodeAccessAccept,
 	Reject:    layeh.CodeAccessReject,
 	Challenge: layeh.CodeAccessChallenge,
@@ -217,10 +221,10 @@ func (j *job) leavesAfter(a Answer) time.Duration {
 
 // answer sends a reply when its time has come. It reports whether it has taken
 // over the request's entry.
-func (s *Server) answer(j *job, a Answer, reply radius.Packet) bool {
-	wait := j.leavesAfter(a) - s.now().Sub(j.received)
+func (s *Server) answer(j *job, a Answer, reply radius.Packet, now time.Time) bool {
+	wait := j.leavesAfter(a) - now.Sub(j.received)
 	if wait <= 0 {
-		s.deliver(j, a.Outcome, reply)
+		s.deliver(j, a.Outcome, reply, now)
 		return true
 	}
 	if s.delayed.Add(1) > s.mostDelayed() {
@@ -233,19 +237,19 @@ func (s *Server) answer(j *job, a Answer, reply radius.Packet) bool {
 	time.AfterFunc(wait, func() {
 		defer s.inflight.Done()
 		defer s.delayed.Add(-1)
-		s.deliver(j, a.Outcome, reply)
+		s.deliver(j, a.Outcome, reply, s.now())
 	})
 	return true
 }
 
-func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet) {
+func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet, now time.Time) {
 	if s.stopped() { // and the socket is closed
-		s.dedupe.forget(j.entry)
+		s.dedupe.forget(j.ticket)
 		s.counters.drop(dropShutdown)
 		return
 	}
 	// Before it is sent: the client may use the Identifier again at once.
-	if !s.dedupe.finish(j.entry, reply, s.now()) {
+	if !s.dedupe.finish(j.ticket, reply, now) {
 		s.counters.drop(dropSuperseded)
 		return
 	}

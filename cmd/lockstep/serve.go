@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/internal/loglines"
 	"lockstep/internal/server"
 )
 
@@ -24,7 +25,9 @@ func (a *app) serve(args []string) error {
 		return err
 	}
 	level := &slog.LevelVar{}
-	log := a.logger(cfg, level)
+	lines := loglines.NewWriter(a.err)
+	defer lines.Close() // when nobody logs any more, and before main says why it ends
+	log := logger(lines, cfg, level)
 	warn(log, cfg)
 
 	signals := make(chan os.Signal, 8)
@@ -90,13 +93,14 @@ func stop(s *server.Server, log *slog.Logger) error {
 	return err
 }
 
-func (a *app) logger(cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+func logger(lines *loglines.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
 	level.Set(cfg.Log.Level)
 	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(lines, options)
 	if cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(a.err, options))
+		h = slog.NewJSONHandler(lines, options)
 	}
-	return slog.New(slog.NewTextHandler(a.err, options))
+	return slog.New(loglines.Handler(h, lines))
 }
 
 func warn(log *slog.Logger, cfg *config.Config) {

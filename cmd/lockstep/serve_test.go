@@ -109,6 +109,9 @@ func TestSamePacketTwice(t *testing.T) {
 	if n := strings.Count(s.log.String(), "msg=decision"); n != 2 {
 		t.Errorf("%d decisions, want 2", n)
 	}
+	if !strings.HasSuffix(strings.TrimSpace(s.log.String()), "msg=stopped") {
+		t.Errorf("not logged to the end:\n%s", s.tail())
+	}
 }
 
 func (s *site) packet(name, typed string) radius.Packet {

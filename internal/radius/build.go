@@ -29,11 +29,16 @@ var ErrTooLong = errors.New("packet or attribute too long")
 // Message-Authenticator can cause.
 func NewReply(code Code, request Packet, secret []byte, attributes ...Attribute) (reply Packet, left int, err error) {
 	authenticator := request.Authenticator()
-	b := begin(code, request.Identifier(), authenticator)
+	proxyState := proxyStateLen(request)
+	size := HeaderLen + 2 + macLen + proxyState
+	for _, a := range attributes {
+		size += 2 + len(a.Value)
+	}
+	b := begin(code, request.Identifier(), authenticator, min(size, MaxLen)) // servers keep many of them for a while
 	if request.Code() != layeh.CodeAccountingRequest {
 		b = appendZeroMAC(b)
 	}
-	room := MaxLen - proxyStateLen(request)
+	room := MaxLen - proxyState
 	for i, a := range attributes {
 		if len(a.Value) > maxValue {
 			return nil, 0, ErrTooLong
@@ -75,7 +80,7 @@ func NewRequest(code Code, secret, password []byte, attributes ...Attribute) (Pa
 	var random [17]byte
 	rand.Read(random[:]) // never fails
 	authenticator := [16]byte(random[1:])
-	b := appendZeroMAC(begin(code, random[0], authenticator))
+	b := appendZeroMAC(begin(code, random[0], authenticator, 128))
 	if password != nil {
 		hidden, err := HidePassword(password, secret, authenticator)
 		if err != nil {
@@ -100,8 +105,9 @@ func NewRequest(code Code, secret, password []byte, attributes ...Attribute) (Pa
 // draft is a packet whose Length and authenticators are not yet right.
 type draft []byte
 
-func begin(code Code, identifier byte, authenticator [16]byte) draft {
-	b := make(draft, 4, 128)
+// begin returns a draft with room for so many octets.
+func begin(code Code, identifier byte, authenticator [16]byte, room int) draft {
+	b := make(draft, 4, room)
 	b[0], b[1] = byte(code), identifier
 	return append(b, authenticator[:]...)
 }

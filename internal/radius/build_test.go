@@ -115,7 +115,7 @@ func TestNewReplyTooLong(t *testing.T) {
 	if _, _, err := NewReply(layeh.CodeAccessAccept, full, rfcSecret, Attribute{rfc2865.Class_Type, make([]byte, 254)}); !errors.Is(err, ErrTooLong) {
 		t.Errorf("attribute of 254 octets: %v", err)
 	}
-	bare := begin(layeh.CodeAccessRequest, 1, noAuthenticator)
+	bare := begin(layeh.CodeAccessRequest, 1, noAuthenticator, 128)
 	for len(bare)+255 <= MaxLen {
 		bare = appendAttribute(bare, Attribute{rfc2865.ProxyState_Type, long})
 	}

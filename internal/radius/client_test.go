@@ -56,7 +56,7 @@ func mustReply(code Code, request Packet, secret []byte, attributes ...Attribute
 // unsignedReply has a Response Authenticator but no Message-Authenticator.
 func unsignedReply(code Code, request Packet) []byte {
 	authenticator := request.Authenticator()
-	p := begin(code, request.Identifier(), authenticator).finish()
+	p := begin(code, request.Identifier(), authenticator, 128).finish()
 	p.sum(p[4:4], &authenticator, rfcSecret)
 	return p
 }

@@ -1,7 +1,9 @@
 package radius
 
 import (
+	"bytes"
 	"crypto/md5"
+	"crypto/subtle"
 	"hash"
 	"sync"
 )
@@ -44,8 +46,13 @@ func (h *hasher) end() [md5.Size]byte {
 	return h.last
 }
 
-// The pads of HMAC (RFC 2104, section 2).
-const innerPad, outerPad = 0x36, 0x5c
+// The pads of HMAC (RFC 2104, section 2): the inner one, and what makes it the
+// outer one.
+var innerPad, otherPad = padOf(0x36), padOf(0x36 ^ 0x5c)
+
+func padOf(b byte) *[md5.BlockSize]byte {
+	return (*[md5.BlockSize]byte)(bytes.Repeat([]byte{b}, md5.BlockSize))
+}
 
 // beginMAC begins an HMAC over what is written until endMAC.
 func (h *hasher) beginMAC(key []byte) {
@@ -61,14 +68,12 @@ func (h *hasher) beginMAC(key []byte) {
 
 func (h *hasher) endMAC() [md5.Size]byte {
 	inner := h.end()
-	h.pad(innerPad ^ outerPad) // takes the inner one off again
+	h.pad(otherPad)
 	h.writeShort(inner)
 	return h.end()
 }
 
-func (h *hasher) pad(with byte) {
-	for i := range h.block {
-		h.block[i] ^= with
-	}
+func (h *hasher) pad(with *[md5.BlockSize]byte) {
+	subtle.XORBytes(h.block[:], h.block[:], with[:])
 	h.write(h.block[:])
 }

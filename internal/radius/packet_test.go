@@ -186,7 +186,7 @@ func TestPasswordNUL(t *testing.T) {
 // signed returns a request with its Message-Authenticator after n others.
 func signed(t *testing.T, n int) Packet {
 	t.Helper()
-	b := begin(layeh.CodeAccessRequest, 1, [16]byte([]byte("0123456789abcdef")))
+	b := begin(layeh.CodeAccessRequest, 1, [16]byte([]byte("0123456789abcdef")), 128)
 	for i := range 4 {
 		if i == n {
 			b = appendZeroMAC(b)
@@ -236,7 +236,7 @@ func TestMessageAuthenticatorShape(t *testing.T) {
 		{"C32 too long", []Attribute{mac(17)}, ErrBadMessageAuthenticator},
 		{"C33 two", []Attribute{mac(16), mac(16)}, ErrBadMessageAuthenticator},
 	} {
-		b := begin(layeh.CodeAccessRequest, 1, noAuthenticator)
+		b := begin(layeh.CodeAccessRequest, 1, noAuthenticator, 128)
 		for _, a := range tt.attributes {
 			b = appendAttribute(b, a)
 		}
@@ -246,7 +246,7 @@ func TestMessageAuthenticatorShape(t *testing.T) {
 		}
 	}
 	for _, at := range []int{HeaderLen + 2, HeaderLen + 2 + 18} {
-		two := begin(layeh.CodeAccessRequest, 1, noAuthenticator)
+		two := begin(layeh.CodeAccessRequest, 1, noAuthenticator, 128)
 		p := append(appendZeroMAC(two), appendZeroMAC(nil)...).finish()
 		p.mac(p[at:at], at, &noAuthenticator, rfcSecret)
 		if err := p.VerifyMessageAuthenticator(rfcSecret); err != ErrBadMessageAuthenticator {
@@ -256,7 +256,7 @@ func TestMessageAuthenticatorShape(t *testing.T) {
 }
 
 func TestVerifyAccounting(t *testing.T) {
-	p := begin(layeh.CodeAccountingRequest, 1, noAuthenticator).finish()
+	p := begin(layeh.CodeAccountingRequest, 1, noAuthenticator, 128).finish()
 	p.sum(p[4:4], &noAuthenticator, rfcSecret)
 	other, err := layeh.Parse(p, rfcSecret)
 	if err != nil || !layeh.IsAuthenticRequest(p, rfcSecret) {
