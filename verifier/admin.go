@@ -45,7 +45,8 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 	}
 	now := v.now()
 	st := Standing{Failures: failures(all), Locked: failures(all) >= v.maxFailures(), Waiting: waiting(all, now)}
-	for _, t := range all {
+	for i := range all {
+		t := &all[i]
 		if a.Delegated {
 			st.Tokens = []TokenStanding{{Recent: t.Recent}}
 			break
@@ -55,7 +56,7 @@ func (v *Verifier) Standing(ctx context.Context, a Account) (Standing, error) {
 	return st, nil
 }
 
-func (t token) standing(forwardOnly bool, now time.Time) TokenStanding {
+func (t *kept) standing(forwardOnly bool, now time.Time) TokenStanding {
 	st := TokenStanding{Key: t.key.public(), Recent: t.Recent, Clock: t.Clock, Offset: t.Clock.at(t.key, now)}
 	if mark := t.mark(); forwardOnly && mark >= t.key.Step(now) {
 		st.Until = t.key.Start(mark + 1)
@@ -68,7 +69,7 @@ func (t token) standing(forwardOnly bool, now time.Time) TokenStanding {
 
 // waiting returns each source that any of all says has to wait, the ones seen
 // last first, and until when the last of them says so.
-func waiting(all []token, now time.Time) []Wait {
+func waiting(all []kept, now time.Time) []Wait {
 	var waits []Wait
 	for _, t := range all {
 		for _, f := range t.Sources {

@@ -45,31 +45,33 @@ func (v *Verifier) ahead(server uint64) time.Duration {
 }
 
 // login returns what is kept of r once a code of key k in it is accepted.
-func (a attempt) login(r Request, k Key) Login {
+func (a *attempt) login(r *Request, k Key) Login {
 	return Login{From: r.from(), Server: a.server, Input: a.input(r, k)}
 }
 
 // from returns a hash of r's Client and Source, which is no secret. The Client
 // counts also where there is a better Source: what an appliance says of where the
 // person is can be chosen by whoever controls another one.
-func (r Request) from() uint64 {
+func (r *Request) from() uint64 {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 128), uint32(len(r.Client)))
-	return named(string(append(append(b, r.Client...), r.Source...)))
+	return hashed(append(append(b, r.Client...), r.Source...))
 }
 
-// named returns a hash, which is 0 for nothing alone.
-func named(s string) uint64 {
-	if s == "" {
+func named(s string) uint64 { return hashed([]byte(s)) }
+
+// hashed returns a hash, which is 0 for nothing alone.
+func hashed(b []byte) uint64 {
+	if len(b) == 0 {
 		return 0
 	}
-	sum := sha256.Sum256([]byte(s))
+	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:]) | 1
 }
 
 // again says whether r, which has the code of step, is the login that t's State
 // was changed by last, come again, and how long ago that was: less than nothing
 // where another server's clock is ahead.
-func (a attempt) again(r Request, step int64, t token, now time.Time) (ago time.Duration, yes bool) {
+func (a *attempt) again(r *Request, step int64, t *kept, now time.Time) (ago time.Duration, yes bool) {
 	ago, yes = a.lately(r, step, t, now)
 	return ago, yes && t.Last.Input == a.input(r, t.key)
 }
@@ -77,7 +79,7 @@ func (a attempt) again(r Request, step int64, t token, now time.Time) (ago time.
 // lately says whether step is the one spent last, a moment ago, by a login from
 // where r comes from, and this server has not said so. What was typed then is not
 // looked at.
-func (a attempt) lately(r Request, step int64, t token, now time.Time) (ago time.Duration, yes bool) {
+func (a *attempt) lately(r *Request, step int64, t *kept, now time.Time) (ago time.Duration, yes bool) {
 	if len(t.Recent) == 0 || t.Recent[0].Step != step || t.Last.From != r.from() {
 		return 0, false
 	}
@@ -87,7 +89,7 @@ func (a attempt) lately(r Request, step int64, t token, now time.Time) (ago time
 
 // old says whether t's State has been there for longer than any clock may say: one
 // of them may have been set in between.
-func (a attempt) old(t token) bool {
+func (a *attempt) old(t *kept) bool {
 	ager, ok := a.store.(Ager)
 	return ok && ager.Older(t.version, againAge)
 }
@@ -95,7 +97,7 @@ func (a attempt) old(t token) bool {
 // untold says whether the login that t's State was changed by last had its answer
 // from another server, or none: where that was this one's, whoever sends the same
 // again has seen it.
-func (a attempt) untold(t token, now time.Time) bool {
+func (a *attempt) untold(t *kept, now time.Time) bool {
 	elsewhere := a.server != 0 && t.Last.Server != 0 && t.Last.Server != a.server && !a.told.has(t.id, t.Last, now)
 	return elsewhere || a.unsure.has(t.id, t.Last, now)
 }

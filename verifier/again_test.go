@@ -132,14 +132,14 @@ func TestOnlyTheLastStepComesAgain(t *testing.T) {
 	s := State{Recent: []Spent{{Step: 7, At: start}, {Step: 6, At: start}}, Last: Login{From: r.from(), Server: 2}}
 	a := attempt{Verifier: &Verifier{server: 1}}
 	for step, want := range map[int64]bool{7: true, 6: false, 8: false, 0: false} {
-		if _, yes := a.lately(r, step, token{State: s}, start); yes != want {
+		if _, yes := a.lately(&r, step, &kept{State: s}, start); yes != want {
 			t.Errorf("step %d: %v", step, yes)
 		}
 	}
-	if _, yes := a.lately(r, 0, token{}, start); yes {
+	if _, yes := a.lately(&r, 0, &kept{}, start); yes {
 		t.Error("of a key that was never used")
 	}
-	if _, yes := a.lately(Request{}, 7, token{State: State{Recent: s.Recent}}, start); yes {
+	if _, yes := a.lately(&Request{}, 7, &kept{State: State{Recent: s.Recent}}, start); yes {
 		t.Error("of what an admin has spent")
 	}
 }
@@ -252,7 +252,7 @@ func TestSixteenBitsLetNobodyIn(t *testing.T) {
 	a := attempt{Verifier: p.other, account: p.dir.account}
 	for i := 0; ; i++ {
 		r := alices(fmt.Sprint("guess", i, "x") + code)
-		if a.input(r, testKey) != p.state().Last.Input {
+		if a.input(&r, testKey) != p.state().Last.Input {
 			continue
 		}
 		d, err := p.other.Verify(t.Context(), r)

@@ -14,7 +14,7 @@ import (
 type attempt struct {
 	*Verifier
 	account Account
-	tokens  []token // one at least, without their States
+	tokens  []token // one at least
 	lock    string  // what all attempts on the account share
 	store   Store
 	decoy   bool
@@ -52,7 +52,7 @@ func (v *Verifier) attempt(a Account) (attempt, error) {
 }
 
 // decide goes through the checks in the order that the package promises.
-func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
+func (a *attempt) decide(ctx context.Context, r *Request) (Decision, error) {
 	all, err := a.load(ctx)
 	if err != nil {
 		return Decision{}, err
@@ -64,10 +64,10 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 		return r.otherwise(reason), nil
 	}
 	if a.account.Delegated {
-		return a.delegated(ctx, r, all[0])
+		return a.delegated(ctx, r, &all[0])
 	}
 	found := a.search(all, func(digits int) []split { return readings(r, digits) }, now)
-	d, err := a.settle(ctx, r, found, all)
+	d, err := a.settle(ctx, r, &found, all)
 	if len(all) > 1 && found.rank() > 0 && err == nil && d.Reason.Kind != Locked {
 		d.Token = all[found.token].key.Label
 	}
@@ -75,13 +75,14 @@ func (a attempt) decide(ctx context.Context, r Request) (Decision, error) {
 }
 
 // settle decides r by what was found in it.
-func (a attempt) settle(ctx context.Context, r Request, found finding, all []token) (Decision, error) {
+func (a *attempt) settle(ctx context.Context, r *Request, found *finding, all []kept) (Decision, error) {
 	switch {
 	case found.right != nil:
 		return a.finish(ctx, r, found, all)
 	case found.reason.Kind == Replayed && a.isAgain(r, found, all):
-		found.right, found.again = []int64{found.spent}, true
-		return a.finish(ctx, r, found, all)
+		again := *found
+		again.right, again.again = []int64{found.spent}, true
+		return a.finish(ctx, r, &again, all)
 	case found.reason.Kind == Replayed, found.near:
 		// Not counted: whoever sends it has seen a right code, and appliances
 		// that send the last login again must not lock anybody out.
@@ -93,13 +94,13 @@ func (a attempt) settle(ctx context.Context, r Request, found finding, all []tok
 }
 
 // isAgain says whether what was found is the login accepted last, come again.
-func (a attempt) isAgain(r Request, f finding, all []token) bool {
-	_, yes := a.again(r, f.spent, all[f.token], f.at)
+func (a *attempt) isAgain(r *Request, f *finding, all []kept) bool {
+	_, yes := a.again(r, f.spent, &all[f.token], f.at)
 	return yes
 }
 
 // otherwise is the decision about an attempt in which no right code was found.
-func (r Request) otherwise(reason Reason) Decision {
+func (r *Request) otherwise(reason Reason) Decision {
 	d := Decision{Reason: reason}
 	if r.Policy.Challenge && !r.Policy.CodeOnly && !r.Answering {
 		d.Outcome, d.Keep, d.Late = Challenged, r.Typed, len(splits(r.Typed.Reveal(), 6, 0)) > 0
@@ -110,10 +111,10 @@ func (r Request) otherwise(reason Reason) Decision {
 // finish checks the password that came with a right code, and whether the account
 // may log in, and claims the step. All of that holds for a login that comes again,
 // too. Only the directory that has spent a code itself cannot be asked twice.
-func (a attempt) finish(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
+func (a *attempt) finish(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
 	var info PasswordInfo
 	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
-		said, refusal, err := a.password(ctx, r, f.way.password, all[f.token])
+		said, refusal, err := a.password(ctx, r, f.way.password, &all[f.token])
 		if err != nil {
 			return Decision{}, err
 		}
@@ -136,7 +137,7 @@ func (a attempt) finish(ctx context.Context, r Request, f finding, all []token) 
 }
 
 // refuse decides a request whose password is refused.
-func (a attempt) refuse(ctx context.Context, r Request, f finding, refusal Reason) (Decision, error) {
+func (a *attempt) refuse(ctx context.Context, r *Request, f *finding, refusal Reason) (Decision, error) {
 	if refusal.Kind == NoPassword {
 		return Decision{Reason: refusal}, nil // nothing has been guessed
 	}
@@ -152,11 +153,11 @@ func (a attempt) refuse(ctx context.Context, r Request, f finding, refusal Reaso
 // clock was expected. Where the next code can be asked for, it is, but that
 // shows that this one was no wrong one: only to somebody whose password is
 // right.
-func (a attempt) outOfStep(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
+func (a *attempt) outOfStep(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
 	d := r.otherwise(f.reason)
 	// Guesses get here, too, so that not many may ask for a password.
 	if r.Policy.Challenge && !r.Policy.CodeOnly && failures(all) < freeFailures {
-		_, refusal, err := a.password(ctx, r, f.way.password, all[f.token])
+		_, refusal, err := a.password(ctx, r, f.way.password, &all[f.token])
 		switch {
 		case err != nil: // and the code alone decides, as it does without a challenge
 			d.Reason.Cause = "password not checked"
@@ -175,7 +176,7 @@ func (a attempt) outOfStep(ctx context.Context, r Request, f finding, all []toke
 // password says why the password of r, whose code is t's, is refused, or nil. The
 // directory counts what it is asked, so it is not asked again what it has just
 // refused.
-func (a attempt) password(ctx context.Context, r Request, password []byte, t token) (PasswordInfo, *Reason, error) {
+func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *kept) (PasswordInfo, *Reason, error) {
 	if kind, again := a.repeated(r, t.key, t.State, a.now()); again && kind == WrongPassword {
 		return PasswordInfo{}, &Reason{Kind: kind, Cause: "the same as a moment ago", Delegated: a.account.Delegated}, nil
 	}
@@ -189,7 +190,7 @@ func (a attempt) password(ctx context.Context, r Request, password []byte, t tok
 // checkPassword asks the directory. A password that is empty, blank or holds a
 // NUL never gets there: to a directory an empty one means an anonymous bind,
 // which succeeds (RFC 4513, section 5.1.2).
-func (a attempt) checkPassword(ctx context.Context, password []byte) (PasswordInfo, *Reason, error) {
+func (a *attempt) checkPassword(ctx context.Context, password []byte) (PasswordInfo, *Reason, error) {
 	switch {
 	case len(bytes.TrimSpace(password)) == 0:
 		return PasswordInfo{}, &Reason{Kind: NoPassword, Delegated: a.account.Delegated}, nil
@@ -213,7 +214,7 @@ func (a attempt) checkPassword(ctx context.Context, password []byte) (PasswordIn
 }
 
 // denied says which rule keeps the account from logging in, or nil.
-func (a attempt) denied(ctx context.Context, r Request) (*Reason, error) {
+func (a *attempt) denied(ctx context.Context, r *Request) (*Reason, error) {
 	if r.Authorize == nil || a.decoy {
 		return nil, nil
 	}

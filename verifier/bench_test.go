@@ -1,6 +1,10 @@
 package verifier
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -56,5 +60,63 @@ func BenchmarkVerify(b *testing.B) {
 				i, now = i+1, now.Add(testKey.Period)
 			}
 		})
+	}
+}
+
+// town is a Directory of many people with a device each, whose password is
+// "secret".
+type town map[string]Account
+
+func (d town) Account(name string) (Account, error) { return d[name], nil }
+
+func (town) CheckPassword(context.Context, Account, opaque.Bytes) (PasswordInfo, error) {
+	return PasswordInfo{}, nil
+}
+
+// BenchmarkVerifyMany is what a login costs at a server of 10,000 people, of whom
+// each logs in seldom, so that nothing of them is in the processor's caches.
+func BenchmarkVerifyMany(b *testing.B) {
+	const people = 10_000
+	now := start
+	dir, mem := town{}, &memory{states: map[string]State{}, versions: map[string]Version{}}
+	logins := make([][]Request, 4)
+	for i := range people {
+		name := fmt.Sprintf("user%05d", i)
+		k := Key{Bytes: opaque.Text(fmt.Sprintf("key of number %06d", i)), Algorithm: SHA1, Digits: 6, Period: 30 * time.Second}
+		dir[name] = Account{ID: fmt.Sprintf("id-%05d", i), Name: name, Keys: []Key{k}}
+		var s State
+		for at := now.Add(-8 * 12 * time.Hour); at.Before(now); at = at.Add(12 * time.Hour) {
+			s = s.spend(k, Spent{Step: k.Step(at), At: stamp(at), By: "vpn"}).learn(k, k.Step(at), at)
+		}
+		mem.states[k.ID()], mem.versions[k.ID()] = s, 1
+		for round := range logins {
+			code, err := k.Code(k.Step(now) + int64(round))
+			if err != nil {
+				b.Fatal(err)
+			}
+			logins[round] = append(logins[round], Request{User: name, Typed: opaque.Text("secret" + code), Client: "vpn", Source: "192.0.2.1"})
+		}
+	}
+	for _, round := range logins {
+		rand.Shuffle(people, func(i, j int) { round[i], round[j] = round[j], round[i] })
+	}
+	states := maps.Clone(mem.states)
+	v := New(dir, mem, func() time.Time { return now })
+	v.SetServer("a")
+	v.SetTrusted(func() bool { return true })
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if i == len(logins)*people {
+			b.StopTimer()
+			i, now, mem.states = 0, start, maps.Clone(states)
+			b.StartTimer()
+		}
+		if d, err := v.Verify(b.Context(), logins[i/people][i%people]); err != nil || d.Outcome != Accepted {
+			b.Fatal(d, err)
+		}
+		if i++; i%people == 0 {
+			now = now.Add(30 * time.Second)
+		}
 	}
 }

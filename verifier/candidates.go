@@ -16,8 +16,13 @@ const (
 // since what was set wrong is set back; less the spent ones. There are 4 mostly
 // and 24 at most with a period of 30 s; 13 where no former clock counts.
 func (s State) Acceptable(k Key, t time.Time) []int64 {
+	return s.acceptable(make([]int64, 0, 16), k, t)
+}
+
+// acceptable appends to none, which has room for them perhaps.
+func (s *State) acceptable(none []int64, k Key, t time.Time) []int64 {
 	now := k.Step(t)
-	steps := append(make([]int64, 0, 16), now, now-1)
+	steps := append(none, now, now-1)
 	steps = reached(steps, k, t, s.Clock.at(k, t))
 	if s.formerCounts(t) {
 		steps = reached(steps, k, t, s.Former.at(k, t))
@@ -44,4 +49,4 @@ func reached(steps []int64, k Key, t time.Time, o Offsets) []int64 {
 
 // formerCounts says whether the clock before the current one is to be reckoned
 // with at t.
-func (s State) formerCounts(t time.Time) bool { return between(s.Former.At, t).Abs() < formerAge }
+func (s *State) formerCounts(t time.Time) bool { return between(s.Former.At, t).Abs() < formerAge }

@@ -12,9 +12,9 @@ import (
 // For these the State is written as it is. Nothing has changed then, but the store
 // has said that it is still so: what was read can be behind what another server
 // knows, of an account that is locked, or of a later login.
-func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (Decision, error) {
+func (a *attempt) claim(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
 	for {
-		t, now := all[f.token], a.now()
+		t, now := &all[f.token], a.now()
 		ago, again := a.again(r, f.right[len(f.right)-1], t, now)
 		if reason, yes := a.taken(f, t, now); yes && !again {
 			return Decision{Reason: reason}, nil
@@ -40,7 +40,7 @@ func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (
 		}
 		if err == nil {
 			a.forget(ctx, r, all, t.id)
-			return a.admit(f, t, next, now), nil
+			return a.admit(f, t, &next, now), nil
 		}
 		if err = retry(ctx, err); err != nil {
 			a.unsure.note(t.id, next.Last, now)
@@ -53,7 +53,7 @@ func (a attempt) claim(ctx context.Context, r Request, f finding, all []token) (
 }
 
 // admit is the decision about somebody whose claim of f has made next of t.
-func (a attempt) admit(f finding, t token, next State, now time.Time) Decision {
+func (a *attempt) admit(f *finding, t *kept, next *State, now time.Time) Decision {
 	d := Decision{Outcome: Accepted, Resynchronized: len(f.right) > 1}
 	if a.account.Delegated {
 		return d
@@ -67,7 +67,7 @@ func (a attempt) admit(f finding, t token, next State, now time.Time) Decision {
 }
 
 // taken says whether what was found has been spent since, or was before.
-func (a attempt) taken(f finding, t token, now time.Time) (Reason, bool) {
+func (a *attempt) taken(f *finding, t *kept, now time.Time) (Reason, bool) {
 	if f.again {
 		return f.reason, true
 	}
@@ -87,7 +87,7 @@ func (a attempt) taken(f finding, t token, now time.Time) (Reason, bool) {
 
 // accepted returns t's State with the steps spent, the clock learned and the
 // failures forgotten.
-func (a attempt) accepted(t token, f finding, r Request, now time.Time) State {
+func (a *attempt) accepted(t *kept, f *finding, r *Request, now time.Time) State {
 	s, _ := t.forgiven(r.Source)
 	if a.account.Delegated {
 		s = s.use(Spent{Step: f.right[0], At: stamp(now), By: r.Client})
@@ -117,7 +117,7 @@ const forgetTime = time.Second
 // forget forgets the failures on all tokens but the one that was claimed. Who is
 // in stays in where that cannot be done. What is left then is forgotten at the next
 // login, and so adds to the failures until then, and to no others.
-func (a attempt) forget(ctx context.Context, r Request, all []token, claimed string) {
+func (a *attempt) forget(ctx context.Context, r *Request, all []kept, claimed string) {
 	if len(all) == 1 {
 		return
 	}

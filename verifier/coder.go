@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"crypto/hmac"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
 	"hash"
@@ -11,15 +12,17 @@ import (
 // of step goes through thousands of them, which is why pquerna/otp, which starts
 // from the key's base32 text each time, makes only the single ones.
 type coder struct {
-	mac    mac
-	many   hash.Hash // the same for thousands; nil before forMany
-	modulo uint32
-	step   [8]byte
-	sum    [64]byte
+	mac     mac       // in scratch, so a coder is not copied
+	many    hash.Hash // the same for thousands; nil before forMany
+	modulo  uint32
+	step    [8]byte
+	sum     [sha512.Size]byte
+	scratch [2*sha512.BlockSize + 8 + sha512.Size]byte
 }
 
 func newCoder(k Key) *coder {
-	c := &coder{mac: newMAC(k.Algorithm.hashing(), k.Bytes.Reveal(), 8), modulo: 1}
+	c := &coder{modulo: 1}
+	c.mac = newMAC(k.Algorithm.hashing(), k.Bytes.Reveal(), 8, c.scratch[:])
 	for range k.Digits {
 		c.modulo *= 10
 	}

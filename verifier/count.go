@@ -7,7 +7,7 @@ import (
 )
 
 // miss decides a request in which no right code was found.
-func (a attempt) miss(ctx context.Context, r Request, reason Reason) (Decision, error) {
+func (a *attempt) miss(ctx context.Context, r *Request, reason Reason) (Decision, error) {
 	d := r.otherwise(reason)
 	var err error
 	// A password alone is no guess at a code, and nothing at all is none either.
@@ -26,7 +26,7 @@ const countTime = 5 * time.Second
 // minute is not counted again: appliances try again by themselves.
 //
 // What was looked at is counted also if the request has run out of time.
-func (a attempt) count(ctx context.Context, r Request, d Decision, far [][]int64) (Decision, error) {
+func (a *attempt) count(ctx context.Context, r *Request, d Decision, far [][]int64) (Decision, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTime)
 	defer cancel()
 	now := stamp(a.now()) // one for all tokens, which held compares
@@ -43,7 +43,7 @@ func (a attempt) count(ctx context.Context, r Request, d Decision, far [][]int64
 }
 
 // countOn adds a failure to t at f.At, and f if it has steps.
-func (a attempt) countOn(ctx context.Context, r Request, t token, kind Kind, f Far) error {
+func (a *attempt) countOn(ctx context.Context, r *Request, t token, kind Kind, f Far) error {
 	for {
 		s, version, err := a.store.Load(ctx, t.id)
 		if err != nil {
@@ -65,7 +65,7 @@ func (a attempt) countOn(ctx context.Context, r Request, t token, kind Kind, f F
 
 // failed returns s, of the token with key k, with one more failure, and whether
 // it differs from s.
-func (a attempt) failed(s State, r Request, k Key, kind Kind, f Far) (State, bool) {
+func (a *attempt) failed(s State, r *Request, k Key, kind Kind, f Far) (State, bool) {
 	if was, again := a.repeated(r, k, s, f.At); again {
 		// A code that was out of step may have come to be right since, and the
 		// password has been refused; or it was not looked for at first.

@@ -61,7 +61,7 @@ func (v *Verifier) SetClusterKey(key opaque.Bytes) {
 // delegated decides about an account whose password and code the directory checks
 // in one bind. There is no telling a code from the end of a password before: where
 // the code can be asked for, it is, whatever was typed.
-func (a attempt) delegated(ctx context.Context, r Request, t token) (Decision, error) {
+func (a *attempt) delegated(ctx context.Context, r *Request, t *kept) (Decision, error) {
 	if r.Policy.CodeOnly {
 		return Decision{Reason: Reason{Kind: Unusable, Cause: "the directory checks password and code together, and this client sends the code alone"}}, nil
 	}
@@ -80,9 +80,9 @@ func (a attempt) delegated(ctx context.Context, r Request, t token) (Decision, e
 	way.password = slices.Concat(way.password, way.code)
 	f := finding{way: way, right: []int64{used}}
 	if f.reason, f.again = t.usedUp(used, a.now()); f.again {
-		return a.usedAgain(ctx, r, f, t)
+		return a.usedAgain(ctx, r, &f, t)
 	}
-	return a.finish(ctx, r, f, []token{t})
+	return a.finish(ctx, r, &f, []kept{*t})
 }
 
 // usedAgain decides about a code that was accepted lately. The directory has
@@ -90,10 +90,10 @@ func (a attempt) delegated(ctx context.Context, r Request, t token) (Decision, e
 // has to do, which is 16 bits: whoever saw the code may guess at a password, from
 // the same place and for againAge, with a chance of 1 in 65,536 each. That is why
 // these guesses count, and the throttle leaves half a dozen of them.
-func (a attempt) usedAgain(ctx context.Context, r Request, f finding, t token) (Decision, error) {
+func (a *attempt) usedAgain(ctx context.Context, r *Request, f *finding, t *kept) (Decision, error) {
 	now := a.now()
 	if _, yes := a.again(r, f.right[0], t, now); yes {
-		return a.finish(ctx, r, f, []token{t})
+		return a.finish(ctx, r, f, []kept{*t})
 	}
 	d := Decision{Reason: f.reason}
 	if _, yes := a.lately(r, f.right[0], t, now); yes {
@@ -105,21 +105,22 @@ func (a attempt) usedAgain(ctx context.Context, r Request, f finding, t token) (
 // usedSince decides about a code that the directory has refused, where it has been
 // accepted since: the same login was at another server, which was quicker. Where
 // that server has bound and not yet claimed, this one still says no.
-func (a attempt) usedSince(ctx context.Context, r Request, f finding) (d Decision, decided bool, err error) {
+func (a *attempt) usedSince(ctx context.Context, r *Request, f *finding) (d Decision, decided bool, err error) {
 	all, err := a.load(ctx)
 	if err != nil {
 		return Decision{}, false, err
 	}
-	if f.reason, f.again = all[0].usedUp(f.right[0], a.now()); !f.again {
+	since := *f
+	if since.reason, since.again = all[0].usedUp(f.right[0], a.now()); !since.again {
 		return Decision{}, false, nil
 	}
-	d, err = a.usedAgain(ctx, r, f, all[0])
+	d, err = a.usedAgain(ctx, r, &since, &all[0])
 	return d, true, err
 }
 
 // lastDigits reads 6 or 8 digits at the end as the code. Which of them it is does
 // not matter, except to a separator.
-func (r Request) lastDigits() (way split, ok bool) {
+func (r *Request) lastDigits() (way split, ok bool) {
 	for _, digits := range []int{6, 8} {
 		ways := readings(r, digits)
 		if len(ways) == 0 || !r.Answering && !bytes.HasSuffix(r.Typed.Reveal(), ways[0].code) {
@@ -136,7 +137,7 @@ func (r Request) lastDigits() (way split, ok bool) {
 // tag returns 16 bits that tell a code from others of the account, and not what
 // it was. The password has no part in them: who reads the store could try others
 // on it.
-func (a attempt) tag(code []byte) int64 {
+func (a *attempt) tag(code []byte) int64 {
 	h := sha256.New()
 	fmt.Fprintf(h, "lockstep delegated code\x00%d:%s", len(a.account.ID), a.account.ID)
 	h.Write(code[len(code)-6:])
@@ -145,7 +146,7 @@ func (a attempt) tag(code []byte) int64 {
 
 // usedUp says whether a code with that tag was accepted lately. One of the future
 // counts: the server's clock was put back since.
-func (s State) usedUp(tag int64, now time.Time) (Reason, bool) {
+func (s *State) usedUp(tag int64, now time.Time) (Reason, bool) {
 	for _, used := range s.Recent {
 		if used.Step == tag && now.Sub(used.At) < usedAge {
 			return replayed(used, now), true

@@ -31,7 +31,7 @@ func Confirm(k Key, before Far, code opaque.Bytes, now time.Time) (Confirmed, er
 	if len(ways) == 0 {
 		return Confirmed{Reason: Reason{Kind: NoCode, Digits: k.Digits}, Far: before}, nil
 	}
-	l := look{token: &token{key: k, State: State{Far: before}}, ways: ways}
+	l := look{kept: &kept{token: token{key: k}, State: State{Far: before}}, ways: ways}
 	f, far := l.judge(newCoder(k).farHits(k, now, codes(ways)), now)
 	switch {
 	case f.right != nil:

@@ -39,7 +39,7 @@ func (v *Verifier) Explain(ctx context.Context, a Account, code opaque.Bytes) (E
 		return e, nil
 	}
 	f := by.search(all, func(digits int) []split { return alone(code.Reveal(), digits) }, now)
-	t := all[f.token]
+	t := &all[f.token]
 	if f.rank() > 0 || len(all) == 1 {
 		e.Key = t.key.public()
 	}
@@ -61,7 +61,7 @@ func (v *Verifier) Explain(ctx context.Context, a Account, code opaque.Bytes) (E
 }
 
 // guess looks for the parameters with which code would be one of all's.
-func (e *Explanation) guess(all []token, code opaque.Bytes, now time.Time) {
+func (e *Explanation) guess(all []kept, code opaque.Bytes, now time.Time) {
 	for _, t := range all {
 		if o := other(t.key, code, now); o.Period != 0 {
 			e.Key, e.Other = t.key.public(), o

@@ -199,7 +199,7 @@ func TestJudgeOfSeveralHits(t *testing.T) {
 		for _, h := range tt.hits {
 			hits = append(hits, hit{here + h, 0})
 		}
-		f, far := look{token: &token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
+		f, far := look{kept: &kept{token: token{key: testKey}, State: s}, ways: ways}.judge(hits, w.now)
 		for i := range far {
 			far[i] -= here
 		}
@@ -207,7 +207,7 @@ func TestJudgeOfSeveralHits(t *testing.T) {
 			t.Errorf("%s: %+v", tt.name, f)
 		}
 	}
-	l := look{token: &token{key: testKey, State: State{}.spend(testKey, Spent{Step: here, At: w.now})}, ways: ways, forward: true}
+	l := look{kept: &kept{token: token{key: testKey}, State: State{}.spend(testKey, Spent{Step: here, At: w.now})}, ways: ways, forward: true}
 	if f, far := l.judge([]hit{{here + 300, 0}, {here - 100, 0}}, w.now); f.reason.Kind != OutOfStep || !slices.Equal(far, []int64{here + 300}) {
 		t.Errorf("one too early: %+v", f)
 	}
@@ -337,7 +337,7 @@ func TestFailureInTheFuture(t *testing.T) {
 	}
 	r := Request{User: "alice", Typed: opaque.Text("x000005"), Source: "192.0.2.1"}
 	a := attempt{Verifier: w.Verifier, account: w.dir.account}
-	if _, again := a.repeated(r, testKey, s, s.Sources[0].Last.Add(-time.Hour)); again {
+	if _, again := a.repeated(&r, testKey, s, s.Sources[0].Last.Add(-time.Hour)); again {
 		t.Error("a repetition of what comes in an hour")
 	}
 }
@@ -349,10 +349,10 @@ func TestInputTellsItsParts(t *testing.T) {
 	for _, r := range []Request{{Typed: opaque.Text("123456")}, {Kept: opaque.Text("1"), Typed: opaque.Text("23456")},
 		{Kept: opaque.Text("12"), Typed: opaque.Text("3456")}, {Kept: opaque.Text("x"), Typed: opaque.Text("123456")}} {
 		what := fmt.Sprintf("%s|%s", r.Kept.Reveal(), r.Typed.Reveal())
-		if was, is := seen[a.input(r, testKey)]; is {
+		if was, is := seen[a.input(&r, testKey)]; is {
 			t.Errorf("%s and %s are one", was, what)
 		}
-		seen[a.input(r, testKey)] = what
+		seen[a.input(&r, testKey)] = what
 	}
 }
 

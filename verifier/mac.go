@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha512"
 	"crypto/subtle"
+	"slices"
 )
 
 // mac is HMAC (RFC 2104) for the few short messages of one login. crypto/hmac gets
@@ -15,12 +16,13 @@ type mac struct {
 }
 
 // newMAC returns the mac of h under key, with room for messages of so many octets.
-// Longer ones only take longer.
-func newMAC(h *hashing, key []byte, room int) mac {
+// Longer ones only take longer. It uses what is in scratch, if that is enough.
+func newMAC(h *hashing, key []byte, room int, scratch []byte) mac {
 	if len(key) > h.block {
 		key = h.sum(nil, key)
 	}
-	b := make([]byte, h.block+room+h.block+h.size)
+	b := slices.Grow(scratch[:0], h.block+room+h.block+h.size)
+	b = b[:cap(b)]
 	m := mac{h, b[: h.block : h.block+room], b[h.block+room:][:h.block]}
 	copy(m.inner, ipad)
 	copy(m.outer, opad)

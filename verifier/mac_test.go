@@ -11,7 +11,7 @@ func TestMAC(t *testing.T) {
 	text := bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz"), 10)
 	for _, a := range []Algorithm{SHA1, SHA256, SHA512} {
 		for n := range 200 {
-			m := newMAC(a.hashing(), text[:n], 8)
+			m := newMAC(a.hashing(), text[:n], 8, nil)
 			for _, message := range [][]byte{text[n : n+8], text[:n], nil} {
 				std := hmac.New(a.hashing().new, text[:n])
 				std.Write(message)

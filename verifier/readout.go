@@ -51,14 +51,15 @@ func (v *Verifier) Resync(ctx context.Context, a Account, first, second opaque.B
 }
 
 // resync is Resync for one token.
-func (a attempt) resync(ctx context.Context, t token, first, second opaque.Bytes) (reason Reason, offset Offsets, err error) {
+func (a *attempt) resync(ctx context.Context, t token, first, second opaque.Bytes) (reason Reason, offset Offsets, err error) {
 	now, key := a.now(), t.key
+	was := kept{token: t}
 	pairs := inARow(key, first, second, now)
 	err = a.change(ctx, t.id, func(s State, _ Version) (State, error) {
 		reason.Kind = WrongCode
-		t.State = s
+		was.State = s
 		for _, step := range pairs {
-			if why, yes := a.taken(finding{right: []int64{step, step + 1}}, t, now); yes {
+			if why, yes := a.taken(&finding{right: []int64{step, step + 1}}, &was, now); yes {
 				reason = why
 				continue
 			}

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ import (
 type remembered struct {
 	mu   sync.Mutex // guards byID
 	byID map[string]noted
+	some atomic.Bool // whether there is anything in byID, as there is not mostly; written under mu
 }
 
 type noted struct {
@@ -38,6 +40,7 @@ func (u *remembered) note(id string, l Login, now time.Time) {
 		u.byID = make(map[string]noted)
 	}
 	u.byID[id] = noted{l, now}
+	u.some.Store(true)
 }
 
 func (u *remembered) forget(now time.Time) {
@@ -50,6 +53,9 @@ func (u *remembered) forget(now time.Time) {
 
 // has says whether l, of the State id, was noted a moment ago.
 func (u *remembered) has(id string, l Login, now time.Time) bool {
+	if !u.some.Load() {
+		return false
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	d, ok := u.byID[id]
@@ -58,7 +64,11 @@ func (u *remembered) has(id string, l Login, now time.Time) bool {
 
 // settle forgets the login of the State id.
 func (u *remembered) settle(id string) {
+	if !u.some.Load() {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.byID, id)
+	u.some.Store(len(u.byID) > 0)
 }

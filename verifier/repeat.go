@@ -14,7 +14,7 @@ const repeatAge = time.Minute
 
 // repeated says whether r's input is the one that failed last from its source,
 // less than repeatAge ago, and why it failed, by the State of the key k.
-func (a attempt) repeated(r Request, k Key, s State, now time.Time) (Kind, bool) {
+func (a *attempt) repeated(r *Request, k Key, s State, now time.Time) (Kind, bool) {
 	last := s.source(r.Source)
 	again := last.Count > 0 && between(last.Last, now).Abs() < repeatAge && last.Input == a.input(r, k)
 	return last.Kind, again
@@ -35,9 +35,10 @@ func (s State) restated(source string, kind Kind) State {
 // kept, so that a retry counts once at all servers, and a login is known again.
 // Without the TOTP key they say nothing. With it, being so short, they leave one
 // password in 65,536 that is not the right one.
-func (a attempt) input(r Request, k Key) uint16 {
+func (a *attempt) input(r *Request, k Key) uint16 {
 	kept, typed := r.Kept.Reveal(), r.Typed.Reveal()
-	m := newMAC(&hashSHA256, k.Bytes.Reveal(), 96+len(a.account.Name)+len(kept)+len(typed))
+	var scratch [512]byte
+	m := newMAC(&hashSHA256, k.Bytes.Reveal(), 96+len(a.account.Name)+len(kept)+len(typed), scratch[:])
 	b := append(m.start(), "lockstep wrong input\x00"...)
 	b = append(appendLength(b, len(a.account.Name)), a.account.Name...)
 	b = append(appendLength(b, len(kept)), kept...)

@@ -63,7 +63,7 @@ func (s State) resynchronized(k Key, first, second int64, began, now time.Time) 
 
 // moved returns how far the device is from where its clock was expected. Where it
 // was before it was set is no surprise.
-func (s State) moved(k Key, step int64, t time.Time) time.Duration {
+func (s *State) moved(k Key, step int64, t time.Time) time.Duration {
 	seen := observation(k, step, t, entryDelay)
 	if s.Clock.fits(k, seen, t) || s.remembers(k, seen, t) {
 		return 0
@@ -74,7 +74,7 @@ func (s State) moved(k Key, step int64, t time.Time) time.Duration {
 }
 
 // remembers says whether the device can be where it was before it was set.
-func (s State) remembers(k Key, seen Offsets, t time.Time) bool {
+func (s *State) remembers(k Key, seen Offsets, t time.Time) bool {
 	return s.formerCounts(t) && s.Former.fits(k, seen, t)
 }
 

@@ -152,7 +152,7 @@ func TestJudgeTakesTheNearest(t *testing.T) {
 	s := State{Far: Far{At: w.now, Steps: []int64{here - 200, here + 100, here + 500}}}
 	ways := []split{{password: []byte("end")}, {password: []byte("front")}}
 	hits := []hit{{here - 199, 0}, {here + 90, 1}, {here + 101, 1}, {here + 501, 0}}
-	f, _ := look{token: &token{key: testKey, State: s}, ways: ways}.judge(hits, w.now)
+	f, _ := look{kept: &kept{token: token{key: testKey}, State: s}, ways: ways}.judge(hits, w.now)
 	if !slices.Equal(f.right, []int64{here + 100, here + 101}) || string(f.way.password) != "front" {
 		t.Errorf("%+v", f)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // readings returns the ways in which r's input can hold a code.
-func readings(r Request, digits int) []split {
+func readings(r *Request, digits int) []split {
 	typed := r.Typed.Reveal()
 	switch {
 	case r.Policy.CodeOnly:
@@ -38,7 +38,7 @@ type finding struct {
 
 // rank orders findings of several tokens: what is right under one of them is
 // right, whatever it is under others.
-func (f finding) rank() int {
+func (f *finding) rank() int {
 	switch {
 	case f.right != nil:
 		return 4
@@ -53,7 +53,7 @@ func (f finding) rank() int {
 }
 
 // before says whether f counts and not g, of an earlier token.
-func (f finding) before(g finding) bool {
+func (f *finding) before(g *finding) bool {
 	nearer := f.reason.Kind == OutOfStep && f.reason.Offset.Abs() < g.reason.Offset.Abs()
 	return f.rank() > g.rank() || f.rank() == g.rank() && nearer
 }
@@ -61,7 +61,7 @@ func (f finding) before(g finding) bool {
 // search finds the way in which what was typed is a right and unspent code of
 // any token, or says why there is none. It changes nothing. read returns the ways
 // to read a code of so many digits in it.
-func (a attempt) search(all []token, read func(digits int) []split, now time.Time) finding {
+func (a *attempt) search(all []kept, read func(digits int) []split, now time.Time) finding {
 	looks := a.looks(all, read)
 	if len(looks) == 0 {
 		return finding{reason: codeless(all)}
@@ -75,7 +75,7 @@ func (a attempt) search(all []token, read func(digits int) []split, now time.Tim
 }
 
 // codeless says that there was no code, and of how many digits those of all are.
-func codeless(all []token) Reason {
+func codeless(all []kept) Reason {
 	r := Reason{Kind: NoCode, Digits: all[0].key.Digits}
 	for _, t := range all {
 		if t.key.Digits != r.Digits {
@@ -87,7 +87,7 @@ func codeless(all []token) Reason {
 
 // look is the search for a code of one token.
 type look struct {
-	*token
+	*kept
 	at      int // its place among the tokens
 	coder   *coder
 	ways    []split
@@ -96,8 +96,8 @@ type look struct {
 }
 
 // looks returns one for each token whose codes what was typed can hold.
-func (a attempt) looks(all []token, read func(digits int) []split) []look {
-	var looks []look
+func (a *attempt) looks(all []kept, read func(digits int) []split) []look {
+	looks := make([]look, 0, len(all))
 	for i := range all {
 		t := &all[i]
 		if ways := read(t.key.Digits); len(ways) > 0 {
@@ -113,7 +113,7 @@ func (a attempt) looks(all []token, read func(digits int) []split) []look {
 func first(looks []look, find func(look, time.Time) finding, now time.Time) finding {
 	var best finding
 	for _, l := range looks {
-		if f := find(l, now); f.before(best) {
+		if f := find(l, now); f.before(&best) {
 			best, best.token, best.at = f, l.at, now
 		}
 	}
@@ -122,7 +122,8 @@ func first(looks []look, find func(look, time.Time) finding, now time.Time) find
 
 // current looks among the codes that let in.
 func (l look) current(now time.Time) finding {
-	way, step, ok := l.coder.among(l.Acceptable(l.key, now), l.typed)
+	var room [24]int64
+	way, step, ok := l.coder.among(l.acceptable(room[:0], l.key, now), l.typed)
 	switch {
 	case !ok:
 		return finding{}
@@ -188,7 +189,7 @@ func (c *coder) farHits(k Key, now time.Time, codes []uint32) []hit {
 
 // searchFar says which code it was that is not acceptable, or finds that it
 // completes a resynchronization.
-func (a attempt) searchFar(looks []look, tokens int, now time.Time) finding {
+func (a *attempt) searchFar(looks []look, tokens int, now time.Time) finding {
 	if !a.searches.enter() {
 		return finding{reason: Reason{Kind: WrongCode, Cause: "or out of step, too busy to look"}}
 	}
@@ -244,7 +245,7 @@ func (l look) judge(hits []hit, now time.Time) (f finding, far []int64) {
 
 // behind says whether step is refused for the sake of the order of steps alone,
 // where that counts.
-func (s State) behind(step int64) bool { return step <= s.mark() }
+func (s *State) behind(step int64) bool { return step <= s.mark() }
 
 // tooEarly says until when a device that shows the code of step now, or was in
 // it, will be refused: until it has passed mark.

@@ -14,14 +14,14 @@ const (
 )
 
 // spent says whether step is.
-func (s State) spent(step int64) bool {
+func (s *State) spent(step int64) bool {
 	_, is := slices.BinarySearch(s.Spent, step)
 	return is || s.Floor != 0 && step <= s.Floor
 }
 
 // details returns when and by whom a spent step was spent, as far as that is
 // known.
-func (s State) details(step int64) Spent {
+func (s *State) details(step int64) Spent {
 	for _, recent := range s.Recent {
 		if recent.Step == step {
 			return recent
@@ -61,7 +61,7 @@ func (s State) note(n Spent, kept int) State {
 }
 
 // mark returns the last step that counts as spent.
-func (s State) mark() int64 {
+func (s *State) mark() int64 {
 	if n := len(s.Spent); n > 0 { // and if there is a Floor
 		return s.Spent[n-1]
 	}

@@ -13,11 +13,11 @@ type split struct {
 // (0 for none) that stands between password and code belongs to neither. Which
 // of them is meant is decided by which code verifies.
 func splits(typed []byte, digits int, separator byte) []split {
-	var all []split
 	n := len(typed) - digits
 	if n < 0 {
 		return nil
 	}
+	all := make([]split, 0, 2)
 	if code := typed[n:]; isDigits(code) {
 		all = append(all, split{cutSuffix(typed[:n], separator), code})
 	}

@@ -375,7 +375,7 @@ func TestUnknownNamesNeedTheStoreToo(t *testing.T) {
 // One account cannot occupy everybody who could decide.
 func TestFewMayWaitForOneAccount(t *testing.T) {
 	var l locks
-	release, err := l.acquire(t.Context(), "x")
+	k, err := l.acquire(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestFewMayWaitForOneAccount(t *testing.T) {
 	if other, err := l.acquire(t.Context(), "y"); err != nil {
 		t.Errorf("another account: %v", err)
 	} else {
-		other()
+		l.release(other)
 	}
 	cancel()
 	for range maxWaiting {
@@ -400,7 +400,7 @@ func TestFewMayWaitForOneAccount(t *testing.T) {
 			t.Errorf("error %v, want cancelled", err)
 		}
 	}
-	release()
+	l.release(k)
 	if len(l.held) != 0 {
 		t.Errorf("%d locks are left", len(l.held))
 	}

@@ -13,17 +13,22 @@ import (
 type token struct {
 	key Key    // with a Label
 	id  string // of the State
+}
+
+// kept is a token with what was kept of it when it was loaded.
+type kept struct {
+	token
 	State
 	version Version
 }
 
 // load returns the attempt's tokens as they are kept now.
-func (a attempt) load(ctx context.Context) ([]token, error) {
-	all := make([]token, len(a.tokens))
+func (a *attempt) load(ctx context.Context) ([]kept, error) {
+	all := make([]kept, len(a.tokens))
 	for i := range a.tokens {
 		var err error
 		t := &all[i]
-		t.key, t.id = a.tokens[i].key, a.tokens[i].id
+		t.token = a.tokens[i]
 		if t.State, t.version, err = a.store.Load(ctx, t.id); err != nil {
 			return nil, fmt.Errorf("load state: %w", err)
 		}
@@ -43,7 +48,7 @@ func retry(ctx context.Context, err error) error {
 
 // failures returns how many there were in a row. A token that has come to the
 // account since knows of fewer.
-func failures(all []token) int {
+func failures(all []kept) int {
 	most := uint32(0)
 	for i := range all {
 		most = max(most, all[i].Failures)
@@ -57,7 +62,7 @@ func failures(all []token) int {
 // one with a wrong code counts as a failure, and its delay must not meet the right
 // code that follows. So may whoever typed a code out of step, since the next one
 // may complete a resynchronization.
-func (a attempt) held(all []token, r Request, now time.Time) (Reason, bool) {
+func (a *attempt) held(all []kept, r *Request, now time.Time) (Reason, bool) {
 	var (
 		reason    Reason
 		last, far time.Time

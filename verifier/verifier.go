@@ -253,12 +253,12 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Decision, error) {
 	if err != nil {
 		return Decision{}, fmt.Errorf("look up account: %w", err)
 	}
-	release, err := v.locks.acquire(ctx, a.lock)
+	turn, err := v.locks.acquire(ctx, a.lock)
 	if err != nil {
 		return Decision{}, fmt.Errorf("wait for other logins of the same account: %w", err)
 	}
-	defer release()
-	d, err := a.decide(ctx, r)
+	defer v.locks.release(turn)
+	d, err := a.decide(ctx, &r)
 	if err != nil {
 		return Decision{}, err
 	}

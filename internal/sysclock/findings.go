@@ -34,11 +34,11 @@ const (
 // There is always at least one. Run need not run, but without it jumps are not
 // known.
 func (w *Watch) Findings() []Finding {
-	now, _ := w.look()
+	v, _ := w.look()
 	all := w.keeperFindings()
 	w.mu.Lock()
 	for _, j := range w.jumps {
-		if now-j.boot < 24*time.Hour {
+		if v.at.boot-j.boot < 24*time.Hour {
 			all = append(all, j.finding())
 		}
 	}

@@ -19,9 +19,9 @@ const (
 	maxGap = 10 * time.Second
 )
 
-// reading is what the two clocks show at one moment.
+// reading is what the clocks show at one moment.
 type reading struct {
-	wall time.Time     // without a monotonic reading
+	instant
 	boot time.Duration // since some moment in the past; never set, counts suspends
 }
 
@@ -56,7 +56,7 @@ func (t *track) follow(now reading) (by time.Duration) {
 		return off
 	}
 	most := slewed(elapsed)
-	t.expected = reading{expected.Add(min(max(off, -most), most)), now.boot}
+	t.expected.wall, t.expected.boot = expected.Add(min(max(off, -most), most)), now.boot
 	return 0
 }
 

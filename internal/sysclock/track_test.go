@@ -79,7 +79,7 @@ func TestWhatIsAJump(t *testing.T) {
 // drive returns the jumps that a track sees in spans.
 func drive(spans []span) (jumps []time.Duration) {
 	var tr track
-	at := reading{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), 77 * time.Hour}
+	at := reading{instant{wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, 77 * time.Hour}
 	tr.follow(at)
 	for _, s := range spans {
 		at.wall = at.wall.Add(s.step)
@@ -102,12 +102,12 @@ func FuzzTrack(f *testing.F) {
 	f.Add(int64(-2_000_000_000), int64(5), int64(4_000_000_000), int64(-5))
 	f.Fuzz(func(t *testing.T, wall1, boot1, wall2, boot2 int64) {
 		var tr track
-		tr.follow(reading{time.Unix(wall1, 0), time.Duration(boot1)})
-		second := reading{time.Unix(wall2, 0), time.Duration(boot2)}
+		tr.follow(reading{instant{wall: time.Unix(wall1, 0)}, time.Duration(boot1)})
+		second := reading{instant{wall: time.Unix(wall2, 0)}, time.Duration(boot2)}
 		_ = words(tr.follow(second))
 		if second.boot < math.MaxInt64-time.Second {
-			tr.follow(reading{second.wall.Add(time.Second), second.boot + time.Second})
-			if by := tr.follow(reading{second.wall.Add(2 * time.Second), second.boot + time.Second*2}); by != 0 {
+			tr.follow(reading{instant{wall: second.wall.Add(time.Second)}, second.boot + time.Second})
+			if by := tr.follow(reading{instant{wall: second.wall.Add(2 * time.Second)}, second.boot + time.Second*2}); by != 0 {
 				t.Errorf("jumped by %v in a quiet second", by)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,7 @@ type Watch struct {
 
 	Wall     func() time.Time              // nil for the wall clock; a monotonic reading in it is not looked at
 	Boot     func() time.Duration          // nil for CLOCK_BOOTTIME; a clock that is never set and does not stop in a suspend
+	Steady   func() time.Duration          // nil for CLOCK_MONOTONIC, or for none where there is a Wall; as Boot, but it stops in a suspend
 	Read     func() (Status, error)        // nil for the function Read
 	Hardware func() (time.Duration, error) // nil for the function HardwareClock
 
@@ -57,6 +59,8 @@ type Watch struct {
 	jumps  []jump // the last keptJumps, the newest last
 	keeper keeper
 	readAt time.Duration // by Boot, when keeper was found out
+
+	last atomic.Pointer[verdict] // of the last look, nil if it may have changed since; written under mu
 }
 
 // jump is a Jump with its time by Boot, because the wall clock's cannot be
@@ -83,8 +87,8 @@ func (w *Watch) Run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		if now, ok := w.look(); ok && w.due(now) {
-			w.ask(now)
+		if v, ok := w.look(); ok && w.due(v.at.boot) {
+			w.ask(v.at.boot)
 		}
 		select {
 		case <-tick.C:
@@ -99,12 +103,13 @@ func (w *Watch) Run(ctx context.Context) {
 // asked the kernel, and a minute after Run has ended.
 //
 // It reads the clocks itself, so that nothing is learned between a jump and the
-// second when Run sees it. It takes about a microsecond.
+// second when Run sees it. Mostly that takes no system call.
 func (w *Watch) Trusted() bool {
-	now, ok := w.look()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return ok && w.kept() && now-w.readAt < stale && !w.jumpedWithin(quarantine, now)
+	if v := w.last.Load(); v != nil && v.stands(w.instant()) {
+		return v.trusted
+	}
+	v, ok := w.look()
+	return ok && v.trusted
 }
 
 func (w *Watch) kept() bool { return w.keeper == somebody || w.Trust && w.keeper == nobody }
@@ -124,9 +129,9 @@ func (w *Watch) Jumps() []Jump {
 	return all
 }
 
-// look compares the clocks and records a jump. It is not ok when they could not
-// be read together.
-func (w *Watch) look() (now time.Duration, ok bool) {
+// look compares the clocks, records a jump, and gives its verdict. It is not ok
+// when they could not be read together.
+func (w *Watch) look() (v verdict, ok bool) {
 	w.mu.Lock()
 	at, ok := w.clocks()
 	var by time.Duration
@@ -137,22 +142,26 @@ func (w *Watch) look() (now time.Duration, ok bool) {
 		first := max(0, len(w.jumps)-keptJumps+1)
 		w.jumps = append(slices.Clone(w.jumps[first:]), jump{Jump{at.wall, by}, at.boot})
 	}
+	if ok {
+		v = w.judge(at)
+		w.last.Store(&v)
+	}
 	w.mu.Unlock()
 	if by != 0 {
 		w.log().Warn("the system clock has jumped", "by", by.Round(time.Millisecond),
 			"hint", "nothing is learned from logins for ten minutes; find out what set it, and see lockstep doctor")
 	}
-	return at.boot, ok
+	return v, ok
 }
 
-// clocks reads both clocks at one moment. The process may be held up between
+// clocks reads the clocks at one moment. The process may be held up between
 // two reads for any time, which must not look like a jump.
 func (w *Watch) clocks() (at reading, ok bool) {
 	for range 3 {
 		before := w.boot()
-		wall := w.wall()
+		now := w.instant()
 		if took := w.boot() - before; took < slack/10 {
-			return reading{wall, before + took/2}, true
+			return reading{now, before + took/2}, true
 		}
 	}
 	return reading{}, false
@@ -180,6 +189,7 @@ func (w *Watch) ask(now time.Duration) {
 	w.mu.Lock()
 	was := w.keeper
 	w.keeper, w.readAt = is, now
+	w.last.Store(nil)
 	w.mu.Unlock()
 	if is != was {
 		w.report(was, is, err)
@@ -206,14 +216,6 @@ func (w *Watch) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return w.Log
-}
-
-func (w *Watch) wall() time.Time {
-	now := time.Now
-	if w.Wall != nil {
-		now = w.Wall
-	}
-	return now().Round(0) // or Sub would compare the monotonic readings
 }
 
 func (w *Watch) boot() time.Duration {
