@@ -20,6 +20,15 @@ type Account struct {
 
 	// Problems say which further tokens cannot be used, and why.
 	Problems []string
+
+	read reading
+}
+
+// reading tells what an account was read of: a replica, after so many changes at
+// least.
+type reading struct {
+	of      *replica
+	changes uint64
 }
 
 // Token is a key with the parameters of its codes.

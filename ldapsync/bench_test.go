@@ -3,6 +3,7 @@ package ldapsync
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -123,22 +124,26 @@ func BenchmarkRefreshUnchanged(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	const n = 100_000
+	const n = 10_000
 	value, ring := sealedFor(b, "user0000007")
+	inAnyOrder := make([]string, n)
+	for i, k := range rand.Perm(n) {
+		inAnyOrder[i] = fmt.Sprintf("user%07d", k)
+	}
 	for _, keys := range []struct {
 		name, value string
-		of          int // users that are looked up
-	}{{"plain", key1, n}, {"sealed", value, 1}} {
+		users       []string // who are looked up
+	}{{"plain", key1, inAnyOrder}, {"sealed", value, []string{"user0000007"}}} {
 		b.Run(keys.name, func(b *testing.B) {
 			d := open(b, Config{URLs: []string{"ldap://127.0.0.1"}, BaseDN: "dc=example,dc=org", Keyring: ring})
 			filled(d.replica, keys.value, n)
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if _, err := d.Lookup(fmt.Sprintf("user%07d", (7+i)%n)); err != nil {
+				if _, err := d.Lookup(keys.users[i]); err != nil {
 					b.Fatal(err)
 				}
-				i = (i + 7919) % keys.of
+				i = (i + 1) % len(keys.users)
 			}
 		})
 	}

@@ -79,8 +79,7 @@ func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.B
 		b.broken = true
 		return PasswordInfo{}, b.lost(err)
 	}
-	err = verdict(r)
-	if refused := (*PasswordError)(nil); err != nil && !errors.As(err, &refused) {
+	if err = verdict(r); !isVerdict(err) {
 		err = fmt.Errorf("%s: %w", b.server.name, err)
 	}
 	return passwordInfo(r.Policy), err
@@ -88,9 +87,9 @@ func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.B
 
 // lost is err for who decides whether to ask again.
 func (b *binder) lost(err error) error {
-	var lost *wire.LostError
+	lost, ok := errors.AsType[*wire.LostError](err)
 	switch {
-	case !errors.As(err, &lost):
+	case !ok:
 		return fmt.Errorf("%s: %w", b.server.name, err)
 	case lost.Timeout:
 		return &linkError{err: fmt.Errorf("no answer from %s: %w", b.server.name, err), timeout: true}

@@ -2,12 +2,16 @@ package ldapsync
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"lockstep/internal/opaque"
 	"lockstep/ldapsync/ldaptest"
+	"lockstep/ldapsync/wire"
 )
 
 // A bind with a code is not sent twice. So it must not be sent at all over a
@@ -146,5 +150,71 @@ func TestTheConnectionUsedLastIsUsedFirst(t *testing.T) {
 	p.pool.sweep()
 	if idle := len(p.pool.idle[p.group.servers[0]]); idle != 1 || s.Accepted() != 3 {
 		t.Errorf("%d connections idle, %d made; want 1 of 3", idle, s.Accepted())
+	}
+}
+
+// A server that says which controls it knows, and not that of password policies, is not
+// asked about them. A code is always asked for where one is wanted.
+func TestControlsOfBinds(t *testing.T) {
+	t.Parallel()
+	policy, code := wire.AskPolicy, wire.Control{OID: "2.16.840.1.113730.3.8.10.7", Critical: true}
+	root := func(controls ...string) []ldaptest.Message {
+		about := []string{"objectClass", "top", "namingContexts", "dc=example,dc=org"}
+		for _, oid := range controls {
+			about = append(about, "supportedControl", oid)
+		}
+		return []ldaptest.Message{ldaptest.Entry("", about...), ldaptest.Done(0, "")}
+	}
+	for name, tt := range map[string]struct {
+		unread bool // nobody has asked what the server is
+		root   []ldaptest.Message
+		want   []wire.Control // without a code
+	}{
+		"it lists others":           {root: root("1.2.840.113556.1.4.319", oidSync), want: nil},
+		"it lists that one, too":    {root: root("1.2.840.113556.1.4.319", policy.OID), want: []wire.Control{policy}},
+		"it lists none":             {root: root(), want: []wire.Control{policy}},
+		"it says nothing of itself": {root: []ldaptest.Message{ldaptest.Done(0, "")}, want: []wire.Control{policy}},
+		"it was not asked yet":      {unread: true, want: []wire.Control{policy}},
+	} {
+		for _, delegated := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, code %v", name, delegated), func(t *testing.T) {
+				t.Parallel()
+				bind := make(chan []wire.Control, 1)
+				s := ldaptest.Serve(t, func(c *ldaptest.Conn) {
+					for r := c.Next(); ; r = c.Next() {
+						switch {
+						case r.Kind == ldaptest.Bind && r.DN == dn("alice"):
+							bind <- r.Controls
+							c.Send(ldaptest.BindResponse(0, ""))
+						case r.Kind == ldaptest.Bind:
+							c.Send(ldaptest.BindResponse(0, ""))
+						case slices.Contains(r.Attributes, "supportedControl"):
+							c.Send(tt.root...)
+						default:
+							c.Send(ldaptest.Done(0, ""))
+						}
+					}
+				})
+				d := open(t, Config{URLs: []string{s.URL}, BaseDN: "dc=example,dc=org", BindDN: "cn=svc", BindPassword: opaque.Text("x"),
+					Schema: "freeipa", Delegate: delegated})
+				p := d.source.(*poller)
+				t.Cleanup(func() { p.disconnect(); p.pool.drain() })
+				if !tt.unread {
+					if err := d.Refresh(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := check(t, d, Account{Name: "alice", DN: dn("alice"), Delegated: delegated}, "pw123456"); err != nil {
+					t.Fatal(err)
+				}
+				want := tt.want
+				if delegated {
+					want = append(slices.Clone(want), code)
+				}
+				if got := <-bind; !reflect.DeepEqual(got, want) {
+					t.Errorf("controls %+v, want %+v", got, want)
+				}
+			})
+		}
 	}
 }

@@ -35,13 +35,14 @@ const testRealm = "ou=people,dc=example,dc=org"
 // triesFor is how many sealed keys were tried for the account of a name.
 func triesFor(t testing.TB, d *Directory, name string) int {
 	t.Helper()
-	records, err := d.replica.holders(name)
+	records, err := d.replica.holders(nil, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := builder{replica: d.replica, at: when{now: time.Now()}, names: records[0].all(fieldName)}
+	b := builder{replica: d.replica, names: records[0].all(fieldName)}
 	for _, rec := range records {
-		b.entry(rec)
+		e := rec.digest()
+		b.entry(&e)
 	}
 	return b.opens
 }

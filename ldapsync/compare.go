@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
-// compare says which keys p has, and whether e's is one of them. A key is the same
+// compare says which keys p has, and whether want's is one of them. A key is the same
 // only if it counts, and its codes come out the same.
-func (d *Directory) compare(p holder, e Enrolment) Found {
+func (d *Directory) compare(p holder, want Enrolment) Found {
 	f := Found{DN: p.dn}
 	for _, t := range append([]target{p.target}, p.tokens...) {
-		rec := d.record(t)
-		b := builder{replica: d.replica, at: when{now: d.replica.now()}, names: rec.all(fieldName)}
-		keys := rec.all(fieldKey)
+		e := d.record(t).digest()
+		b := builder{replica: d.replica, names: e.all(fieldName)}
+		keys := e.all(fieldKey)
 		f.Keys += len(keys)
 		for _, value := range keys {
-			got, err := b.token(rec, value, len(keys), rec.first(fieldSerial))
+			got, err := b.token(&e, value)
 			if err == nil {
-				err = b.valid(rec)
+				err = b.valid(&e)
 			}
 			switch {
 			case err != nil:
 				f.Unread++
-			case sameToken(got, e):
+			case sameToken(got, want):
 				f.Same = true
 			}
 		}
-		if len(keys) == 0 && rec.has(fieldClass, classToken) {
+		if len(keys) == 0 && e.is(classToken) {
 			f.Keys, f.Unread = f.Keys+1, f.Unread+1
 		}
 	}

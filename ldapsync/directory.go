@@ -118,7 +118,7 @@ func (d *Directory) Lookup(name string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return d.lookup(canonical, when{now: d.replica.now()})
+	return d.lookup(canonical, opened)
 }
 
 // Opens returns the IDs of the private keys by which sealed keys are opened.
@@ -132,7 +132,14 @@ func (d *Directory) Entry(name string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return d.lookup(canonical, when{keyless: true})
+	return d.lookup(canonical, keyless)
+}
+
+// Still reports whether nothing at all has changed in d since it has given a by Lookup
+// or Entry, so that Entry would give it again. It is cheap. False does not mean that a
+// has changed: ask Entry then. An account of another Directory is never still d's.
+func (d *Directory) Still(a Account) bool {
+	return a.read == reading{d.replica, d.replica.changes.Load()}
 }
 
 // CheckPassword asks the directory whether password is a's. Nil means that it

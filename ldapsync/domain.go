@@ -70,22 +70,31 @@ func (d *Directory) Canonical(name string) (string, error) {
 		return "", err
 	}
 	if bare, ok := d.domains.bare(canonical); ok {
-		if _, err := d.replica.lookup(canonical, when{now: d.replica.now(), unopened: true}); err != nil {
+		if _, err := d.replica.lookup(canonical, unopened); err != nil {
 			return bare, nil
 		}
 	}
 	return canonical, nil
 }
 
-// lookup finds the account of a canonical name, or of what is left of it without
+// lookup finds the account of a canonical name, and notes what it was read of.
+func (d *Directory) lookup(name string, to depth) (Account, error) {
+	// Counted before the look, so that what changes during it makes a difference.
+	read := reading{d.replica, d.replica.changes.Load()}
+	a, err := d.either(name, to)
+	a.read = read
+	return a, err
+}
+
+// either finds the account of a canonical name, or of what is left of it without
 // a domain. Where both are somebody's, nobody can say who is meant.
-func (d *Directory) lookup(name string, at when) (Account, error) {
-	a, err := d.replica.lookup(name, at)
+func (d *Directory) either(name string, to depth) (Account, error) {
+	a, err := d.replica.lookup(name, to)
 	bare, ok := d.domains.bare(name)
 	if !ok {
 		return a, err
 	}
-	b, bareErr := d.replica.lookup(bare, at)
+	b, bareErr := d.replica.lookup(bare, to)
 	switch {
 	case errors.Is(err, ErrNoAccount):
 		return b, bareErr

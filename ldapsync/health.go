@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -13,11 +14,13 @@ import (
 
 // health is what is known of one server.
 type health struct {
-	mu       sync.Mutex
-	failures int       // in a row
-	until    time.Time // not asked before, after a failure
-	probing  bool      // somebody is finding out whether it is back
-	err      error     // of the last failure
+	ill atomic.Bool // failures is not 0; else enter and leave have nothing to change
+
+	mu       sync.Mutex // guards what follows
+	failures int        // in a row
+	until    time.Time  // not asked before, after a failure
+	probing  bool       // somebody is finding out whether it is back
+	err      error      // of the last failure
 
 	// told, unless nil, is called when err becomes nil or ceases to be. It is
 	// called under mu, or two calls could change places.
@@ -28,6 +31,9 @@ type health struct {
 // called. A server that has failed is asked by one caller at a time, so that a
 // frozen one does not hold up every login; force disregards its pause.
 func (h *health) enter(now time.Time, force bool) bool {
+	if !h.ill.Load() {
+		return true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.failures == 0 {
@@ -40,8 +46,12 @@ func (h *health) enter(now time.Time, force bool) bool {
 	return true
 }
 
-// leave records how asking went: err is nil if the server answered.
+// leave records how asking went: err is nil if the server answered, and then now does
+// not matter.
 func (h *health) leave(now time.Time, err error) {
+	if err == nil && !h.ill.Load() {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.probing = false
@@ -49,6 +59,7 @@ func (h *health) leave(now time.Time, err error) {
 		h.told(err)
 	}
 	h.err = err
+	h.ill.Store(err != nil)
 	if err == nil {
 		h.failures = 0
 		return
@@ -99,10 +110,11 @@ var errAway = errors.New("no directory server answers")
 func (g *group) try(ctx context.Context, ask func(context.Context, *server) error) error {
 	var failed error
 	for i, s := range g.servers {
-		if ctx.Err() != nil || !s.health.enter(g.cfg.Now(), false) {
+		now := g.cfg.Now()
+		if ctx.Err() != nil || !s.health.enter(now, false) {
 			continue
 		}
-		err := g.ask(ctx, s, i < len(g.servers)-1, ask)
+		err := g.ask(ctx, s, now, i < len(g.servers)-1, ask)
 		if !elsewhere(err) {
 			return err
 		}
@@ -114,26 +126,26 @@ func (g *group) try(ctx context.Context, ask func(context.Context, *server) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if s := g.next(); s.health.enter(g.cfg.Now(), true) {
-		return g.ask(ctx, s, false, ask)
+	now := g.cfg.Now()
+	if s := g.next(); s.health.enter(now, true) {
+		return g.ask(ctx, s, now, false, ask)
 	}
 	return g.away()
 }
 
-// ask asks one server and records how it went. If others are left it may take
+// ask asks one server, at began, and records how it went. If others are left it may take
 // no more than half of the time that ctx has.
-func (g *group) ask(ctx context.Context, s *server, others bool, ask func(context.Context, *server) error) error {
+func (g *group) ask(ctx context.Context, s *server, began time.Time, others bool, ask func(context.Context, *server) error) error {
 	attempt := ctx
 	if deadline, ok := ctx.Deadline(); ok && others {
 		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 		attempt = half
 	}
-	began := g.cfg.Now()
 	err := ask(attempt, s)
 	switch {
 	case !elsewhere(err):
-		s.health.leave(g.cfg.Now(), nil)
+		s.health.leave(began, nil)
 	case errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && g.cfg.Now().Sub(began) < g.cfg.Timeout/2:
 		// The caller has gone, or came with hardly any time left: that says
 		// nothing of the server.
@@ -182,8 +194,10 @@ func both(first, second error) error {
 // asked, so that another should be asked. Never so for an answer about a
 // password, or one wrong login would count at each server.
 func elsewhere(err error) bool {
-	var link *linkError
-	if errors.As(err, &link) {
+	if err == nil {
+		return false
+	}
+	if link, ok := errors.AsType[*linkError](err); ok {
 		return !link.answered
 	}
 	if ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable) {

@@ -105,7 +105,7 @@ func TestIndexesHaveLittleRoomAfterARefresh(t *testing.T) {
 				t.Errorf("%d slots for %d records, of %d", slots, x.live, n)
 			}
 		}
-		if _, err := r.lookup(fmt.Sprintf("user%07d", n-1), when{now: r.now()}); err != nil {
+		if _, err := r.lookup(fmt.Sprintf("user%07d", n-1), opened); err != nil {
 			t.Error(err)
 		}
 	}

@@ -77,19 +77,43 @@ func checkKey(octets int) error {
 
 var unpadded = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-var typedBase32 = strings.NewReplacer(" ", "", "-", "", "\t", "", "\r", "", "\n", "")
+// errBase32 does not tell where, which would be a hint to the key.
+var errBase32 = errors.New("key is not base32")
 
 // decodeBase32 takes base32 as people type and copy it: in any case, in
 // groups, with or without padding. All else is refused, also a length that no
-// number of octets has.
+// number of octets has. All in one look: this is done at each login.
 func decodeBase32(v string) ([]byte, error) {
-	v = strings.TrimRight(typedBase32.Replace(v), "=")
-	key, err := unpadded.DecodeString(strings.ToUpper(v))
-	// The library drops the last character of a length that cannot be, and
-	// ToUpper makes ASCII of some letters that are not.
-	if n := len(v) % 8; err != nil || n == 1 || n == 3 || n == 6 || strings.ContainsFunc(v, func(r rune) bool { return r > 127 }) {
-		// The library's error tells where, which is a hint to the key.
-		return nil, errors.New("key is not base32")
+	key := make([]byte, 0, len(v)*5/8)
+	var bits uint64 // of the characters so far, the last ones
+	n, padded := 0, false
+	for i := range len(v) {
+		c := v[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c -= 'A'
+		case 'a' <= c && c <= 'z':
+			c -= 'a'
+		case '2' <= c && c <= '7':
+			c = c - '2' + 26
+		case c == '=':
+			padded = true
+			continue
+		case strings.IndexByte(" -\t\r\n", c) >= 0:
+			continue
+		default:
+			return nil, errBase32
+		}
+		if padded {
+			return nil, errBase32
+		}
+		bits = bits<<5 | uint64(c)
+		if n++; n*5/8 > len(key) {
+			key = append(key, byte(bits>>(n*5%8)))
+		}
+	}
+	if r := n % 8; r == 1 || r == 3 || r == 6 {
+		return nil, errBase32
 	}
 	return key, nil
 }

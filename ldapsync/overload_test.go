@@ -231,7 +231,7 @@ func TestManyBadKeysOfOneEntry(t *testing.T) {
 	}})
 	r.complete(time.Now())
 	at := time.Now()
-	_, err := r.lookup("m", when{now: time.Now()})
+	_, err := r.lookup("m", opened)
 	if n := len(err.Error()); n > 10_000 {
 		t.Errorf("reason of %d octets in %s", n, time.Since(at))
 	}

@@ -213,14 +213,14 @@ func idText(id string) string {
 	if len(id) != 17 || id[0] != 0 {
 		return id
 	}
-	var in [16]byte
-	copy(in[:], id[1:])
+	const digits = "0123456789abcdef"
 	b := make([]byte, 0, 36)
-	for i, octets := range [][]byte{in[:4], in[4:6], in[6:8], in[8:10], in[10:]} {
-		if i > 0 {
+	for i := range 16 {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
 			b = append(b, '-')
 		}
-		b = hex.AppendEncode(b, octets)
+		octet := id[1+i]
+		b = append(b, digits[octet>>4], digits[octet&0xf])
 	}
 	return string(b)
 }

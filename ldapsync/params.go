@@ -11,9 +11,11 @@ import (
 // parameters are the values of the three parameter attributes, unparsed.
 type parameters struct{ algorithm, digits, period []string }
 
-func (r *record) parameters() parameters {
-	var p parameters
-	for f, v := range r.fields() {
+func (d *digest) parameters() (p parameters) {
+	if d.count[fieldAlgorithm]+d.count[fieldDigits]+d.count[fieldPeriod] == 0 {
+		return p
+	}
+	for f, v := range d.of.fields() {
 		switch f {
 		case fieldAlgorithm:
 			p.algorithm = append(p.algorithm, v)

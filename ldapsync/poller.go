@@ -66,7 +66,7 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 	bind := func() error {
 		return p.pool.use(ctx, func(ctx context.Context, c *binder) (err error) {
 			info, err = c.checkPassword(ctx, a, password, a.Delegated && p.schema.owner != "")
-			if link := (*linkError)(nil); a.Delegated && errors.As(err, &link) {
+			if link, ok := errors.AsType[*linkError](err); ok && a.Delegated {
 				link.answered = true // the code may be spent: another server would say that it is wrong
 			}
 			return err
@@ -77,7 +77,7 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 	} else {
 		err = bind()
 	}
-	if refused := (*PasswordError)(nil); err == nil || errors.As(err, &refused) {
+	if isVerdict(err) {
 		return info, err
 	}
 	return info, fmt.Errorf("check password at the directory: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,7 +34,8 @@ type link interface {
 type pool[C link] struct {
 	group   *group
 	dial    func(context.Context, *server) (C, error)
-	callers chan struct{} // one for each caller, waiting or with a slot
+	most    int64         // callers at once
+	callers atomic.Int64  // waiting or with a slot
 	slots   chan struct{} // one for each request under way
 
 	mu      sync.Mutex // guards what follows; never held across the network
@@ -44,11 +46,11 @@ type pool[C link] struct {
 // newPool makes a pool of so many connections, for which so many more may wait.
 func newPool[C link](g *group, size, waiting int, dial func(context.Context, *server) (C, error)) *pool[C] {
 	return &pool[C]{
-		group:   g,
-		dial:    dial,
-		callers: make(chan struct{}, size+waiting),
-		slots:   make(chan struct{}, size),
-		idle:    map[*server][]C{},
+		group: g,
+		dial:  dial,
+		most:  int64(size + waiting),
+		slots: make(chan struct{}, size),
+		idle:  map[*server][]C{},
 	}
 }
 
@@ -57,26 +59,29 @@ func newPool[C link](g *group, size, waiting int, dial func(context.Context, *se
 // all behind many others: a frozen server would hold up all who call, whatever
 // else they have to do.
 func (p *pool[C]) use(ctx context.Context, request func(context.Context, C) error) error {
-	select {
-	case p.callers <- struct{}{}:
-		defer func() { <-p.callers }()
-	default:
+	defer p.callers.Add(-1)
+	if p.callers.Add(1) > p.most {
 		return fmt.Errorf("%w: %d for %d connections (is the directory slow, or the pool too small?)",
-			errCrowded, cap(p.callers), cap(p.slots))
+			errCrowded, p.most, cap(p.slots))
 	}
 	select {
 	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	default: // to wait for two things is dear
+		select {
+		case p.slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
+	defer func() { <-p.slots }()
 	return p.group.try(ctx, func(ctx context.Context, s *server) error { return p.useServer(ctx, s, request) })
 }
 
 func (p *pool[C]) useServer(ctx context.Context, s *server, request func(context.Context, C) error) error {
-	if c, ok := p.take(s); ok {
+	now := p.group.cfg.Now()
+	if c, ok := p.take(s, now); ok {
 		err := request(ctx, c)
-		p.put(c)
+		p.put(c, now)
 		if !stale(err) || ctx.Err() != nil {
 			return err
 		}
@@ -86,20 +91,19 @@ func (p *pool[C]) useServer(ctx context.Context, s *server, request func(context
 	if err != nil {
 		return err
 	}
-	defer p.put(c)
+	defer p.put(c, now)
 	return request(ctx, c)
 }
 
 // stale tells whether err is what a connection gives that the server has
 // closed meanwhile. A timeout is not: the request may be under way.
 func stale(err error) bool {
-	var link *linkError
-	return errors.As(err, &link) && !link.answered && !link.timeout
+	link, ok := errors.AsType[*linkError](err)
+	return ok && !link.answered && !link.timeout
 }
 
 // take returns the idle connection to s that was used last, if there is one.
-func (p *pool[C]) take(s *server) (c C, ok bool) {
-	now := p.group.cfg.Now()
+func (p *pool[C]) take(s *server, now time.Time) (c C, ok bool) {
 	for {
 		if c, ok = p.pop(s); !ok || c.usable(now) && c.open(now) {
 			return c, ok
@@ -123,8 +127,9 @@ func (p *pool[C]) pop(s *server) (c C, ok bool) {
 	return c, true
 }
 
-func (p *pool[C]) put(c C) {
-	keep := c.usable(p.group.cfg.Now())
+// put takes c back, which was lent at now.
+func (p *pool[C]) put(c C, now time.Time) {
+	keep := c.usable(now)
 	p.mu.Lock()
 	if keep = keep && !p.drained; keep {
 		s := c.at()

@@ -58,7 +58,7 @@ func TestAFrozenServerHoldsFewCallers(t *testing.T) {
 	c := fakeConfig(s)
 	c.Pool, c.Timeout = 2, time.Minute
 	d := open(t, c)
-	alice, callers := Account{DN: dn("alice")}, d.source.(*poller).pool.callers
+	alice, callers := Account{DN: dn("alice")}, &d.source.(*poller).pool.callers
 	for range 2 { // again, when all have gone
 		ctx, cancel := context.WithCancel(t.Context())
 		var wait sync.WaitGroup
@@ -69,7 +69,7 @@ func TestAFrozenServerHoldsFewCallers(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "all wait", func() bool { return len(callers) == 258 })
+		eventually(t, "all wait", func() bool { return callers.Load() == 258 })
 		soon, cancelSoon := context.WithTimeout(ctx, 10*time.Second)
 		_, err := d.CheckPassword(soon, alice, opaque.Text("x"))
 		if !errors.Is(err, errCrowded) || errors.As(err, new(*PasswordError)) || soon.Err() != nil {

@@ -3,6 +3,7 @@ package ldapsync
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 )
 
 // record is what is kept of one entry, as the source gave it: its attributes are
@@ -49,15 +50,20 @@ func appendField[T string | []byte](text []byte, f field, value T) []byte {
 func (r *record) fields() iter.Seq2[field, string] {
 	return func(yield func(field, string) bool) {
 		for text := r.text; text != ""; {
-			f := field(text[0])
-			size, n := uvarint(text[1:])
-			value := text[1+n : 1+n+size]
+			f, value, rest := cut(text)
 			if !yield(f, value) {
 				return
 			}
-			text = text[1+n+size:]
+			text = rest
 		}
 	}
+}
+
+// cut takes the first value off text, which must hold one.
+func cut(text string) (f field, value, rest string) {
+	size, n := uvarint(text[1:])
+	end := 1 + n + size
+	return field(text[0]), text[1+n : end], text[end:]
 }
 
 // uvarint is binary.Uvarint for a string.
@@ -82,29 +88,39 @@ func (r *record) first(f field) string {
 	return ""
 }
 
-// firsts are the first values of all fields, "" where there is none.
-type firsts [fieldClass + 1]string
-
-// firsts looks at r once, for who wants to know more than one of its fields.
-func (r *record) firsts() (all firsts) {
-	var seen [len(all)]bool
-	for f, v := range r.fields() {
-		if !seen[f] {
-			all[f], seen[f] = v, true
-		}
-	}
-	return all
+// digest is what one look at a record tells, for who wants to know more than one of
+// its fields.
+type digest struct {
+	of    *record
+	first [fieldClass + 1]string // the first values, "" where there is none
+	count [fieldClass + 1]int32  // how many values there are
 }
 
-// count returns how many values of f there are.
-func (r *record) count(f field) (n int) {
-	for g := range r.fields() {
-		if g == f {
-			n++
+func (r *record) digest() (d digest) {
+	d.of = r
+	for text := r.text; text != ""; {
+		f, value, rest := cut(text)
+		if d.count[f]++; d.count[f] == 1 {
+			d.first[f] = value
 		}
+		text = rest
 	}
-	return n
+	return d
 }
+
+// all is [record.all], at no cost where there is one value.
+func (d *digest) all(f field) []string {
+	if d.count[f] > 1 {
+		return d.of.all(f)
+	}
+	return d.first[f:][:d.count[f]]
+}
+
+// holds tells whether there is a key, or it is said where one is.
+func (d *digest) holds() bool { return d.count[fieldKey]+d.count[fieldToken] > 0 }
+
+// is tells whether class is one of the classes.
+func (d *digest) is(class string) bool { return slices.Contains(d.all(fieldClass), class) }
 
 // each ranges over the values of f.
 func (r *record) each(f field) iter.Seq[string] {
@@ -138,13 +154,3 @@ func (r *record) has(f field, v string) bool {
 }
 
 func (r *record) id() string { return r.first(fieldID) }
-
-// holds tells whether r has a key or says where one is.
-func (r *record) holds() bool {
-	for f := range r.fields() {
-		if f == fieldKey || f == fieldToken {
-			return true
-		}
-	}
-	return false
-}

@@ -26,6 +26,7 @@ type replica struct {
 	sealedOnly atomic.Bool
 
 	names, ids, dns *index
+	changes         atomic.Uint64             // of the indexes, so far; counted when they can be seen
 	refreshed       atomic.Pointer[time.Time] // the last complete refresh
 	enrolled        atomic.Int64              // records with a name and a token
 
@@ -58,23 +59,24 @@ func (r *replica) state() (ready bool, entries int, refreshed time.Time) {
 }
 
 // lookup returns the account of a canonical name.
-func (r *replica) lookup(name string, at when) (Account, error) {
+func (r *replica) lookup(name string, to depth) (Account, error) {
 	if r.refreshed.Load() == nil {
 		return Account{}, ErrNotReady
 	}
-	records, err := r.holders(name)
+	var few [4]*record
+	records, err := r.holders(few[:0], name)
 	switch {
 	case err != nil:
 		return Account{}, err
 	case len(records) == 0:
 		return Account{}, ErrNoAccount
 	}
-	return r.build(name, records, at)
+	return r.build(name, records, to)
 }
 
-// holders returns the records that have name, all of one person.
-func (r *replica) holders(name string) ([]*record, error) {
-	var all []*record
+// holders appends to all, which must be empty, the records that have name, all of one
+// person.
+func (r *replica) holders(all []*record, name string) ([]*record, error) {
 	ambiguous := false
 	r.names.each(r.hash(name), func(rec *record) bool {
 		if rec.has(fieldName, name) && !contains(all, rec) {
@@ -145,7 +147,7 @@ func (r *replica) people(yield func(name string, records []*record, err error) b
 		if name == "" {
 			return true
 		}
-		records, err := r.holders(name)
+		records, err := r.holders(nil, name)
 		// Those that have the name beside a first one of their own are told by that.
 		first := slices.IndexFunc(records, func(r *record) bool { return r.first(fieldName) == name })
 		if first < 0 || records[first].id() != rec.id() {
@@ -156,11 +158,10 @@ func (r *replica) people(yield func(name string, records []*record, err error) b
 }
 
 func (r *replica) accounts(yield func(Account) bool) {
-	at := when{now: r.now()}
 	r.people(func(name string, records []*record, err error) bool {
 		if err == nil {
 			var a Account
-			if a, err = r.build(name, records, at); err == nil {
+			if a, err = r.build(name, records, opened); err == nil {
 				return yield(a)
 			}
 		}
@@ -169,10 +170,9 @@ func (r *replica) accounts(yield func(Account) bool) {
 }
 
 func (r *replica) unusable(yield func(string, error) bool) {
-	at := when{now: r.now()}
 	r.people(func(name string, records []*record, err error) bool {
 		if err == nil {
-			_, err = r.build(name, records, at)
+			_, err = r.build(name, records, opened)
 		}
 		if err == nil || err == ErrNoAccount {
 			return true

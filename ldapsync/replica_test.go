@@ -68,7 +68,7 @@ func (m model) lookup(name string) string {
 }
 
 func shown(r *replica, name string) string {
-	a, err := r.lookup(name, when{now: r.now()})
+	a, err := r.lookup(name, opened)
 	if err != nil {
 		return err.Error()
 	}
@@ -174,7 +174,7 @@ func TestReadersMissNobody(t *testing.T) {
 				default:
 				}
 				name := fmt.Sprint("s", n%steady)
-				if a, err := r.lookup(name, when{now: r.now()}); err != nil || len(a.Tokens) != 1 || a.ID != uuidText(n%steady) {
+				if a, err := r.lookup(name, opened); err != nil || len(a.Tokens) != 1 || a.ID != uuidText(n%steady) {
 					t.Errorf("%s: %+v, %v", name, a, err)
 					return
 				}
@@ -317,7 +317,7 @@ func lookedUp(t *testing.T, r *replica) {
 			if again, err := Canonical(name); err != nil || again != name {
 				t.Errorf("name %q is not canonical", name)
 			}
-			a, err := r.lookup(name, when{now: r.now()})
+			a, err := r.lookup(name, opened)
 			if err != nil && err != ErrAmbiguous && err != ErrNoAccount && !errors.As(err, new(*UnusableError)) {
 				t.Errorf("lookup of %q: %v", name, err)
 			}

@@ -99,7 +99,7 @@ func (d *Directory) shared(all []named) map[*record]bool {
 }
 
 func (d *Directory) rewrap(ctx context.Context, w editor, p named, shared map[*record]bool, o EnrollOptions, result *Rewrapped) error {
-	b := &builder{replica: d.replica, at: when{now: d.replica.now()}, names: p.records[0].all(fieldName)}
+	b := &builder{replica: d.replica, names: p.records[0].all(fieldName)}
 	for _, rec := range p.records {
 		entries := []*record{rec}
 		for dn := range rec.each(fieldToken) {
@@ -126,16 +126,16 @@ func (d *Directory) rewrap(ctx context.Context, w editor, p named, shared map[*r
 // rewrapEntry seals the keys of one entry, in one write.
 func (d *Directory) rewrapEntry(ctx context.Context, w editor, b *builder, rec *record, name string, o EnrollOptions, result *Rewrapped) error {
 	s := &d.replica.schema
-	values, serial := rec.all(fieldKey), rec.first(fieldSerial)
-	change := edit{dn: rec.first(fieldDN)}
-	for i, value := range values {
+	e := rec.digest()
+	change := edit{dn: e.first[fieldDN]}
+	for i, value := range e.all(fieldKey) {
 		id, err := sealed.KeyID(value)
 		current := err == nil && id == d.sealTo.ID()
 		if current && d.replica.keyring == nil {
 			result.Kept++ // as far as anybody can tell
 			continue
 		}
-		t, err := b.decode(rec, value, len(values), serial)
+		t, err := b.decode(&e, value)
 		if err != nil {
 			return fmt.Errorf("read the key at %q: %w", change.dn, err)
 		}
@@ -143,10 +143,7 @@ func (d *Directory) rewrapEntry(ctx context.Context, w editor, b *builder, rec *
 			result.Kept++
 			continue
 		}
-		slot := serial
-		if slot == "" {
-			slot = strconv.Itoa(i + 1)
-		}
+		slot := or(e.first[fieldSerial], strconv.Itoa(i+1))
 		next, err := d.sealTo.Seal(sealed.Binding{Realm: d.replica.realm, User: name, Slot: slot},
 			sealed.Content{Key: t.Key, Algorithm: t.Algorithm, Digits: t.Digits, Period: t.Period, Created: d.replica.now().Truncate(time.Second)})
 		if err != nil {

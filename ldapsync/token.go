@@ -22,17 +22,19 @@ const maxTokens = 8
 // whoever may write an entry must not choose how long that takes.
 const maxOpens = 200
 
-// when says for which moment an account is made, and of what.
-type when struct {
-	now      time.Time
-	unopened bool // sealed keys are left as they are: good for telling whether all is well formed
-	keyless  bool // no token is looked at
-}
+// depth says how far the tokens of an account are looked at.
+type depth int
+
+const (
+	opened   depth = iota
+	unopened       // sealed keys are left as they are: good for telling whether all is well formed
+	keyless        // that there is a token is enough
+)
 
 // builder makes an account of its records.
 type builder struct {
 	*replica
-	at      when
+	depth   depth
 	account Account
 	names   []string // canonical names of the account, for which its keys may be sealed; see named
 	person  *record  // that has them; nil where names is set
@@ -42,23 +44,25 @@ type builder struct {
 
 // build returns the account of records, which belong to one person and are
 // found by name.
-func (r *replica) build(name string, records []*record, at when) (Account, error) {
-	b := builder{replica: r, at: at, person: records[0]}
-	first := records[0].firsts()
-	b.account = Account{Name: name, DN: first[fieldDN], Delegated: r.schema.directory}
-	if owner := first[fieldOwner]; owner != "" {
+func (r *replica) build(name string, records []*record, to depth) (Account, error) {
+	b := builder{replica: r, depth: to, person: records[0]}
+	d := records[0].digest()
+	b.account = Account{Name: name, DN: d.first[fieldDN], Delegated: r.schema.directory}
+	if owner := d.first[fieldOwner]; owner != "" {
 		b.account.ID, b.account.DN = "dn:"+normalizeDN(owner), owner
 	} else {
-		b.account.ID = idText(first[fieldID])
+		b.account.ID = idText(d.first[fieldID])
 	}
-	if err := b.check(first[fieldDisabled]); err != nil {
+	if err := b.check(d.first[fieldDisabled]); err != nil {
 		return b.account, err
 	}
-	if at.keyless {
+	if to == keyless {
 		return b.holder(records)
 	}
-	for _, rec := range records {
-		b.entry(rec)
+	b.entry(&d)
+	for _, rec := range records[1:] {
+		d = rec.digest()
+		b.entry(&d)
 	}
 	return b.result()
 }
@@ -66,7 +70,7 @@ func (r *replica) build(name string, records []*record, at when) (Account, error
 // holder is result of who only has to have a key, whatever it is.
 func (b *builder) holder(records []*record) (Account, error) {
 	for _, rec := range records {
-		if rec.holds() || rec.has(fieldClass, classToken) {
+		if d := rec.digest(); d.holds() || d.is(classToken) {
 			return b.account, nil
 		}
 	}
@@ -99,10 +103,10 @@ func (b *builder) check(why string) error {
 	return nil
 }
 
-// entry adds the tokens that rec holds or names.
-func (b *builder) entry(rec *record) {
-	b.tokens(rec)
-	tokens := rec.all(fieldToken)
+// entry adds the tokens that an entry holds or names.
+func (b *builder) entry(d *digest) {
+	b.tokens(d)
+	tokens := d.all(fieldToken)
 	if b.schema.directory {
 		b.active += len(tokens)
 		return
@@ -112,10 +116,11 @@ func (b *builder) entry(rec *record) {
 			b.problem("", fmt.Errorf("%d values of %s, of which %d are looked at", len(tokens), b.schema.token, maxLinks))
 			return
 		}
-		if token, err := b.linked(rec, dn); err != nil {
+		if token, err := b.linked(d.of, dn); err != nil {
 			b.problem("", err)
-		} else if token != rec {
-			b.tokens(token)
+		} else if token != d.of {
+			linked := token.digest()
+			b.tokens(&linked)
 		}
 	}
 }
@@ -137,16 +142,15 @@ func (b *builder) linked(rec *record, dn string) (*record, error) {
 	return token, nil
 }
 
-// tokens adds the keys of rec itself.
-func (b *builder) tokens(rec *record) {
-	first := rec.firsts()
-	serial := first[fieldSerial]
-	if err := b.inForce(&first); err != nil {
+// tokens adds the keys of an entry itself.
+func (b *builder) tokens(d *digest) {
+	serial := d.first[fieldSerial]
+	if err := b.valid(d); err != nil {
 		b.problem(serial, err)
 		return
 	}
-	keys := rec.count(fieldKey)
-	if (b.schema.directory || keys == 0) && rec.has(fieldClass, classToken) {
+	keys := d.all(fieldKey)
+	if (b.schema.directory || len(keys) == 0) && d.is(classToken) {
 		if b.schema.directory {
 			b.active++
 		} else {
@@ -154,15 +158,12 @@ func (b *builder) tokens(rec *record) {
 		}
 		return
 	}
-	isFirst := true
-	for value := range rec.each(fieldKey) {
-		t, err := b.token(rec, value, keys, serial)
-		if err == nil {
-			b.add(t, serial, isFirst)
+	for i, value := range keys {
+		if t, err := b.token(d, value); err == nil {
+			b.add(t, serial, i == 0)
 		} else {
 			b.problem(serial, err)
 		}
-		isFirst = false
 	}
 }
 
@@ -175,21 +176,15 @@ func (b *builder) add(t Token, serial string, first bool) {
 	b.account.Tokens = append(b.account.Tokens, t)
 }
 
-// valid says why a token does not count now, or nil.
-func (b *builder) valid(rec *record) error {
-	first := rec.firsts()
-	return b.inForce(&first)
-}
-
-// inForce is valid for who has looked at the record already.
-func (b *builder) inForce(first *firsts) error {
-	if why := first[fieldDisabled]; why != "" {
+// valid says why the tokens of an entry do not count now, or nil.
+func (b *builder) valid(d *digest) error {
+	if why := d.first[fieldDisabled]; why != "" {
 		return errors.New(why)
 	}
-	if err := b.limit(b.schema.notBefore, first[fieldNotBefore], -1, "not valid before"); err != nil {
+	if err := b.limit(b.schema.notBefore, d.first[fieldNotBefore], -1, "not valid before"); err != nil {
 		return err
 	}
-	return b.limit(b.schema.notAfter, first[fieldNotAfter], +1, "not valid after")
+	return b.limit(b.schema.notAfter, d.first[fieldNotAfter], +1, "not valid after")
 }
 
 // limit says, with text, that the time is on the wrong side of v, if that is set:
@@ -202,7 +197,7 @@ func (b *builder) limit(attr, v string, wrong int, text string) error {
 	if err != nil {
 		return fmt.Errorf("%s %.50q: want a time such as 20260101000000Z", attr, v)
 	}
-	if b.at.now.Compare(at) == wrong {
+	if b.now().Compare(at) == wrong {
 		return fmt.Errorf("%s %s", text, at.Format(time.RFC3339))
 	}
 	return nil
@@ -211,27 +206,27 @@ func (b *builder) limit(attr, v string, wrong int, text string) error {
 // generalizedTime reads the syntax of RFC 4517, section 3.3.13, as servers write it.
 func generalizedTime(v string) (time.Time, error) { return time.Parse("20060102150405Z0700", v) }
 
-// token decodes one key of rec. A sealed one brings its parameters along, which
+// token decodes one key of an entry. A sealed one brings its parameters along, which
 // nobody who can write to the directory can change.
-func (b *builder) token(rec *record, value string, slots int, serial string) (Token, error) {
+func (b *builder) token(d *digest, value string) (Token, error) {
 	if b.plaintextForbidden() && !sealed.Sealed(value) {
 		return Token{}, errPlain
 	}
-	return b.decode(rec, value, slots, serial)
+	return b.decode(d, value)
 }
 
 // decode is token for keys in clear also where they are forbidden.
-func (b *builder) decode(rec *record, value string, slots int, serial string) (Token, error) {
+func (b *builder) decode(d *digest, value string) (Token, error) {
 	if sealed.Sealed(value) {
-		return b.open(value, slots, serial)
+		return b.open(value, int(d.count[fieldKey]), d.first[fieldSerial])
 	}
-	p := rec.parameters()
-	if dn := rec.first(fieldParams); dn != "" {
-		from := b.byDN(dn)
-		if from == nil || !from.has(fieldClass, classParams) {
+	p := d.parameters()
+	if dn := d.first[fieldParams]; dn != "" {
+		from, ok := b.parametersAt(dn)
+		if !ok {
 			return Token{}, fmt.Errorf("%s names %.200q, which is not below the base DN, lacks objectClass %s or may not be read", b.schema.params, dn, b.schema.classParams)
 		}
-		p = p.or(from.parameters())
+		p = p.or(from)
 	}
 	e, err := b.schema.parse(p)
 	if err != nil {
@@ -241,10 +236,20 @@ func (b *builder) decode(rec *record, value string, slots int, serial string) (T
 	return Token{Key: key, Algorithm: e.Algorithm, Digits: e.Digits, Period: e.Period}, err
 }
 
+// parametersAt returns what the entry of dn says for others, if it may.
+func (b *builder) parametersAt(dn string) (p parameters, ok bool) {
+	rec := b.byDN(dn)
+	if rec == nil {
+		return p, false
+	}
+	d := rec.digest()
+	return d.parameters(), d.is(classParams)
+}
+
 // open opens a sealed key with each name and slot that it can have been sealed for.
 func (b *builder) open(value string, slots int, serial string) (Token, error) {
 	switch {
-	case b.at.unopened:
+	case b.depth == unopened:
 		return Token{}, sealed.Check(value)
 	case b.keyring == nil:
 		return Token{}, errors.New("sealed key, but directory.sealing_key_file is not set")

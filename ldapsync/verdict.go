@@ -84,6 +84,15 @@ func verdict(r wire.BindResponse) error {
 	return fmt.Errorf("bind as the user: %w%s", answer, bindHint(code))
 }
 
+// isVerdict tells a yes or no to a password from an error.
+func isVerdict(err error) bool {
+	if err == nil {
+		return true
+	}
+	_, refused := errors.AsType[*PasswordError](err)
+	return refused
+}
+
 func bindHint(code uint16) string {
 	switch code {
 	case ldap.LDAPResultConfidentialityRequired, ldap.LDAPResultStrongAuthRequired:
@@ -96,8 +105,8 @@ func bindHint(code uint16) string {
 
 // restricted recognises a server that takes no binds for now.
 func restricted(err error) bool {
-	var answer *ldap.Error
-	return errors.As(err, &answer) && answer.ResultCode == ldap.LDAPResultUnwillingToPerform &&
+	answer, ok := errors.AsType[*ldap.Error](err)
+	return ok && answer.ResultCode == ldap.LDAPResultUnwillingToPerform &&
 		holdsAny(answer.Err.Error(), "operation restricted", "shutting down")
 }
 

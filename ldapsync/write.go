@@ -122,18 +122,21 @@ const fewToOpen = 100
 // told logs which of those that have changed cannot be used. It is called when all
 // that came together has been put, since entries refer to one another.
 func (r *replica) told(changed []*record) {
-	at := when{now: r.now(), unopened: len(changed) > fewToOpen}
+	all := opened
+	if len(changed) > fewToOpen {
+		all = unopened
+	}
 	bad, said := 0, map[string]bool{}
 	for _, rec := range changed {
-		at := at
+		to := all
 		if r.record(rec.id()) != rec {
 			continue
 		}
 		for name := range rec.each(fieldName) {
-			records, err := r.holders(name)
+			records, err := r.holders(nil, name)
 			if err == nil {
-				_, err = r.build(name, records, at)
-				at.unopened = true // by one name is enough: all have the same keys
+				_, err = r.build(name, records, to)
+				to = unopened // by one name is enough: all have the same keys
 			}
 			if err == nil || err == ErrNoAccount || said[name] {
 				continue
@@ -178,6 +181,7 @@ func (r *replica) store(old, rec *record) {
 		}
 	}
 	r.storeNames(old, rec)
+	r.changes.Add(1)
 }
 
 // storeNames puts rec under its names before old goes from those that are no more,
@@ -209,10 +213,11 @@ func (r *replica) drop(rec *record) {
 	for _, name := range rec.all(fieldName) {
 		r.names.remove(r.hash(name), rec)
 	}
+	r.changes.Add(1)
 }
 
 func (r *replica) count(rec *record, by int64) {
-	if rec.first(fieldName) != "" && (rec.holds() || rec.has(fieldClass, classToken)) {
+	if d := rec.digest(); d.first[fieldName] != "" && (d.holds() || d.is(classToken)) {
 		r.enrolled.Add(by)
 	}
 }

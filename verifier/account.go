@@ -20,6 +20,10 @@ type Account struct {
 	// Delegated is set where the directory checks the codes, too: one bind with
 	// the password and the code after it.
 	Delegated bool
+
+	// Handle is the Directory's own, so that it need not look for the account again.
+	// It is nil if there is none, and nobody else looks at it.
+	Handle any
 }
 
 // MaxKeys is how many tokens somebody may have. Each of them multiplies the

@@ -107,15 +107,16 @@ func (d *directory) named(name string) verifier.Account {
 // account is the one place where an account of the directory becomes one of the
 // verifier's.
 func account(a ldapsync.Account) verifier.Account {
-	v := verifier.Account{ID: a.ID, Name: a.Name, Delegated: a.Delegated}
-	for _, t := range a.Tokens {
-		v.Keys = append(v.Keys, verifier.Key{
+	v := verifier.Account{ID: a.ID, Name: a.Name, Delegated: a.Delegated, Handle: &a}
+	v.Keys = make([]verifier.Key, len(a.Tokens))
+	for i, t := range a.Tokens {
+		v.Keys[i] = verifier.Key{
 			Bytes:     t.Key,
 			Algorithm: verifier.Algorithm(t.Algorithm),
 			Digits:    t.Digits,
 			Period:    t.Period,
 			Label:     t.Name,
-		})
+		}
 	}
 	return v
 }
@@ -145,6 +146,9 @@ func cause(a verifier.Account, said string) string {
 // entry returns the directory in use and what it has of a.
 func (d *directory) entry(a verifier.Account) (*ldapsync.Directory, ldapsync.Account, error) {
 	current := d.current.Load()
+	if found, ok := a.Handle.(*ldapsync.Account); ok && current.Still(*found) {
+		return current, *found, nil
+	}
 	entry, err := current.Entry(a.Name)
 	if err == nil && entry.ID != a.ID {
 		// The name went to somebody else since the code was looked at.

@@ -37,7 +37,8 @@ func (e *LostError) Unwrap() error { return e.Err }
 //
 // It is for connections over which many people are bound, one after the other, and
 // costs the server one request and this side no goroutine. It ends with ctx or after
-// [Options.Timeout]. The password is wiped from all memory of c before the answer is
+// [Options.Timeout]. If ctx is cancelled before its deadline, that may be noticed 0.1 s
+// late, and not at all if the answer comes first. The password is wiped from all memory of c before the answer is
 // read; what TLS and the kernel have of it is theirs.
 func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, controls []Control) (BindResponse, error) {
 	switch {
@@ -51,9 +52,7 @@ func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, co
 		return BindResponse{}, fmt.Errorf("bind: %w", context.Cause(ctx))
 	}
 	c.heard = false
-	stop := context.AfterFunc(ctx, c.cut)
-	r, err := c.bindBy(time.Now().Add(c.timeout), dn, password, controls)
-	ended := !stop()
+	r, ended, err := c.bindWithin(ctx, dn, password, controls)
 	if err != nil {
 		return r, c.lost(ctx, ended, err)
 	}
@@ -73,25 +72,51 @@ func (c *Conn) lost(ctx context.Context, ended bool, err error) error {
 	return &LostError{c.err, c.heard && !errors.Is(err, ErrDisconnected), timeout}
 }
 
-// bindBy is bind up to a deadline.
-func (c *Conn) bindBy(deadline time.Time, dn string, password opaque.Bytes, controls []Control) (BindResponse, error) {
-	// To set a deadline is dear, and most binds end long before it. So it is left as
-	// it is while it leaves enough time, and set to the right moment should it come.
-	if left := c.alarm.Sub(deadline.Add(-c.timeout)); left < c.timeout/2 {
-		if err := c.wake(deadline); err != nil {
-			return BindResponse{}, err
-		}
+// bindWithin is bind until ctx ends, which it says, or the timeout.
+func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes, controls []Control) (r BindResponse, ended bool, err error) {
+	began := time.Now()
+	deadline := began.Add(c.timeout)
+	if bindSize(c.id+1, len(dn), password.Len(), controls) > maxKept {
+		return c.following(ctx, deadline, func() (BindResponse, error) { return c.bind(dn, password, controls) })
 	}
-	if err := c.sendBind(dn, password, controls); err != nil {
-		return BindResponse{}, err
+	// To follow a context is dear: all requests of a moment have the same, and its
+	// lock. Nor can so short a request get stuck on its way: the one before it has been
+	// answered, so that the kernel has room for it.
+	if err = c.glance(ctx, began); err == nil {
+		err = c.sendBind(dn, password, controls)
 	}
-	r, err := c.bindResponse()
-	for errors.Is(err, os.ErrDeadlineExceeded) && c.alarm.Before(deadline) {
-		if err = c.wake(deadline); err == nil {
-			r, err = c.bindResponse()
-		}
+	if err != nil {
+		return r, false, err
 	}
-	return r, err
+	if r, err = c.bindResponse(); errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.following(ctx, deadline, c.bindResponse)
+	}
+	return r, false, err
+}
+
+// following calls request, which ends with ctx, and says if it has, or at deadline.
+func (c *Conn) following(ctx context.Context, deadline time.Time, request func() (BindResponse, error)) (r BindResponse, ended bool, err error) {
+	stop := context.AfterFunc(ctx, c.cut)
+	if err = c.wake(deadline, deadline); err == nil {
+		r, err = request()
+	}
+	return r, !stop(), err
+}
+
+// quick is how long an answer is waited for before the context is followed.
+const quick = 100 * time.Millisecond
+
+// glance sets the deadlines to wait for a quick answer, but no longer than ctx. That is
+// dear, too, so they are left as they are while they leave half of the time.
+func (c *Conn) glance(ctx context.Context, now time.Time) error {
+	wait := min(quick, c.timeout)
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, end.Sub(now))
+	}
+	if left := c.alarm.Sub(now); wait/2 <= left && left <= wait {
+		return nil
+	}
+	return c.wake(now.Add(wait), now.Add(c.timeout))
 }
 
 // bind asks and waits as it was told before.
@@ -146,13 +171,16 @@ func (c *Conn) bindResponse() (r BindResponse, err error) {
 	return r, nil
 }
 
-// wake sets the deadline for a bind.
-func (c *Conn) wake(deadline time.Time) error {
-	c.alarm, c.armed = deadline, true
+// wake sets the deadlines for a bind: for its answer, and for sending it.
+func (c *Conn) wake(answer, send time.Time) error {
+	c.alarm, c.armed = answer, true
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return net.ErrClosed
 	}
-	return c.raw.SetDeadline(deadline)
+	if err := c.raw.SetReadDeadline(answer); err != nil {
+		return err
+	}
+	return c.raw.SetWriteDeadline(send)
 }

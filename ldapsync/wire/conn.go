@@ -34,7 +34,7 @@ type Conn struct {
 
 	stall time.Duration
 	armed bool      // the deadline for stall is set
-	alarm time.Time // the deadline for a [Conn.TryBind], zero if there is none
+	alarm time.Time // the deadline for the answer to a [Conn.TryBind], zero if there is none
 	heard bool      // octets came since the last TryBind began
 	out   []byte    // the request of a bind, wiped; kept for the next
 	cut   func()    // ends whatever waits

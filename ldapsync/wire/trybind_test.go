@@ -319,22 +319,70 @@ func TestBindsEndInTime(t *testing.T) {
 	}
 }
 
+// At its deadline to the moment. That it is cancelled is noticed soon, also where the
+// server does not even read.
 func TestBindsEndWithTheirContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		defer server.Close()
-		go io.Copy(io.Discard, server)
-		c := wire.New(client, wire.Options{})
-		gone := errors.New("gone")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Second, func() { cancel(gone) })
-		began := time.Now()
-		_, err := c.TryBind(ctx, "uid=alice", canary, nil)
-		var lost *wire.LostError
-		if !errors.As(err, &lost) || !lost.Timeout || !errors.Is(err, gone) || time.Since(began) != time.Second || c.Usable() {
-			t.Errorf("%v after %s", err, time.Since(began))
+	const ms = time.Millisecond
+	gone := errors.New("gone")
+	for _, tt := range []struct {
+		name             string
+		cancel, deadline time.Duration // 0 for never
+		stuck            bool          // nothing is read
+		want             time.Duration // 100 ms: or up to 50 ms less
+	}{
+		{"cancelled", 1000 * ms, 0, false, 1000 * ms},
+		{"cancelled at once", ms, 0, false, 100 * ms},
+		{"cancelled at once, before its deadline", ms, time.Second, false, 100 * ms},
+		{"cancelled before its deadline", 500 * ms, time.Second, false, 500 * ms},
+		{"cancelled while the request is stuck", ms, 0, true, ms},
+		{"at a deadline", 0, 1000 * ms, false, 1000 * ms},
+		{"at a deadline that is near", 0, 7 * ms, false, 7 * ms},
+		{"at a deadline that is hardly later", 0, 101 * ms, false, 101 * ms},
+		{"at a deadline while the request is stuck", 0, 7 * ms, true, 7 * ms},
+	} {
+		for used, before := range map[string]time.Duration{"": -1, ", used just before": 0, ", used a while before": 60 * ms} {
+			t.Run(tt.name+used, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, server := net.Pipe()
+					defer server.Close()
+					c := wire.New(client, wire.Options{})
+					if before >= 0 {
+						go func() {
+							server.Read(make([]byte, 1000))
+							server.Write(BindResponse(0, "").Octets(1))
+						}()
+						if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+							t.Fatal(err)
+						}
+						<-time.After(before)
+					}
+					dn := "uid=alice"
+					if tt.stuck {
+						dn = strings.Repeat("x", 10_000)
+					} else {
+						go io.Copy(io.Discard, server)
+					}
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					if tt.deadline > 0 {
+						var end context.CancelFunc
+						ctx, end = context.WithTimeoutCause(ctx, tt.deadline, gone)
+						defer end()
+					}
+					if tt.cancel > 0 {
+						time.AfterFunc(tt.cancel, func() { cancel(gone) })
+					}
+					began := time.Now()
+					_, err := c.TryBind(ctx, dn, canary, nil)
+					var lost *wire.LostError
+					if took := time.Since(began); !errors.As(err, &lost) || !lost.Timeout || !errors.Is(err, gone) ||
+						took > tt.want || took < tt.want && (tt.want != 100*ms || took < 50*ms) || c.Usable() {
+						t.Errorf("%v after %s, want after %s", err, took, tt.want)
+					}
+				})
+			})
 		}
-	})
+	}
 }
 
 // A search on the same connection is not ended by the deadline of a bind.
