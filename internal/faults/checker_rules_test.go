@@ -27,18 +27,25 @@ func (p *past) login(kind kind, person int, step int64, second float64) *said {
 	id := len(p.h.Logins)
 	g := login{ID: id, Kind: kind, Person: person, Step: step, Source: kind.String() + string(rune('a'+id)), Began: p.at(second), Ended: p.at(second + 5), Pursuit: id}
 	p.h.Logins = append(p.h.Logins, g)
-	return &said{p, id}
+	return &said{p, id, 100 * time.Millisecond}
 }
 
 type said struct {
 	*past
-	id int
+	id    int
+	after time.Duration // that answers take
+}
+
+// slowly has the answers come only when the appliance has sent its request again.
+func (s *said) slowly() *said {
+	s.after = tryEvery + 100*time.Millisecond
+	return s
 }
 
 func (s *said) says(server int, second float64, a answer) *said {
 	t := try{Login: s.id, Server: server, Sent: s.at(second), Answer: a, Heard: true}
 	if a != silence {
-		t.Got = t.Sent.Add(100 * time.Millisecond)
+		t.Got = t.Sent.Add(s.after)
 		s.h.Logins[s.id].Ended, s.h.Logins[s.id].Outcome = t.Got, a
 	}
 	s.h.Tries = append(s.h.Tries, t)
@@ -61,10 +68,20 @@ func (s *said) contested() *said {
 	return s
 }
 
-func (s *said) logged(reason string) { s.h.Reasons[s.h.Logins[s.id].Source] = []string{reason} }
+// logged adds a line of a server's.
+func (s *said) logged(server int, reason string) {
+	source := s.h.Logins[s.id].Source
+	s.h.Reasons[source] = append(s.h.Reasons[source], serverName(server)+" decision reject "+reason)
+}
 
 func (p *past) fault(from, to float64, stepped ...int) {
 	p.h.Windows = append(p.h.Windows, window{Name: "fault", From: p.at(from), To: p.at(to), Recovered: p.at(to + 1), Stepped: stepped})
+}
+
+// kill is a fault by which servers are started again.
+func (p *past) kill(from, to float64, servers ...int) {
+	p.fault(from, to)
+	p.h.Windows[len(p.h.Windows)-1].Killed = servers
 }
 
 func TestChecker(t *testing.T) {
@@ -88,8 +105,15 @@ func TestChecker(t *testing.T) {
 		{"a thief who is first, and the owner is refused and comes back", func(p *past) {
 			p.login(thief, 1, 5, 0).says(1, 0, accepted)
 			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			first.logged(0, "replayed (0 s ago, by vpn)")
 			p.login(right, 1, 6, 2).again(first).says(0, 2, accepted)
 		}, ""},
+		{"a thief who is first, and the owner is refused for something else", func(p *past) {
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			first.logged(0, "code wrong")
+			p.login(right, 1, 6, 2).again(first).says(0, 2, accepted)
+		}, "right login refused"},
 		{"an Accept that nobody heard, and a theft", func(p *past) {
 			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
 			p.h.Tries[0].Heard = false
@@ -112,21 +136,91 @@ func TestChecker(t *testing.T) {
 		}, "right login refused"},
 		{"the same login at the server that has accepted it", func(p *past) {
 			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
-			g.says(0, 0, rejected).logged("decision reject replayed (0 s ago, by vpn)")
+			g.says(0, 0, rejected).logged(0, "replayed (0 s ago, by vpn)")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
 		{"the same login refused for something else by the server that has accepted it", func(p *past) {
 			g := p.login(right, 1, 5, 0).says(0, 0, accepted)
-			g.says(0, 0.01, rejected).logged("decision reject code wrong")
+			g.says(0, 0.01, rejected).logged(0, "code wrong")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, "right login refused"},
 		{"a login whose server was killed before it could answer", func(p *past) {
-			p.fault(1, 2)
-			p.h.Windows[0].Kills = true
-			g := p.login(right, 1, 5, 0).says(0, 1, rejected)
-			g.logged("decision reject replayed (1 s ago, by vpn)")
+			p.kill(1, 2, 0)
+			g := p.login(right, 1, 5, 1).slowly().says(0, 1, rejected)
+			g.logged(0, "replayed (1 s ago, by vpn)")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
+		{"a code that nobody had sent, called replayed by a server that was killed", func(p *past) {
+			p.kill(1, 2, 0)
+			g := p.login(right, 1, 5, 1).says(0, 1, rejected)
+			g.logged(0, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
+		}, "right login refused"},
+		{"a code that nobody had sent, called replayed after a clock was set", func(p *past) {
+			p.fault(0, 2, 2)
+			g := p.login(right, 1, 5, 8).says(0, 8, rejected)
+			g.logged(0, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 9).again(g).says(0, 9, accepted)
+		}, "right login refused"},
+		{"a login that got no answer before the next server was started", func(p *past) {
+			p.kill(1, 2, 1)
+			g := p.login(right, 1, 5, 1).says(0, 1, silence).says(1, 2.5, rejected)
+			g.logged(1, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, ""},
+		{"a login that was accepted while the next server was stopped for long", func(p *past) {
+			p.fault(0, 12)
+			p.h.Windows[0].Away = []int{1}
+			g := p.login(right, 1, 5, 11).says(0, 11, silence).says(1, 12.5, rejected)
+			g.logged(1, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 14).again(g).says(0, 14, accepted)
+		}, ""},
+		{"a login that was accepted while the next server was stopped for a moment", func(p *past) {
+			p.fault(10, 12)
+			p.h.Windows[0].Away = []int{1}
+			g := p.login(right, 1, 5, 11).says(0, 11, silence).says(1, 12.5, rejected)
+			g.logged(1, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 14).again(g).says(0, 14, accepted)
+		}, "right login refused"},
+		{"a login that was accepted before an older one of the same person", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, silence)
+			p.h.Tries[0].Answer, p.h.Tries[0].Got = accepted, p.at(8)
+			h := p.login(right, 1, 6, 7).again(g).says(1, 7, silence).says(2, 8.5, rejected)
+			h.logged(2, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 7, 10).again(g).says(0, 10, accepted)
+		}, ""},
+		{"a login after an older one of the same person", func(p *past) {
+			g := p.login(right, 1, 5, 0).says(0, 0, silence)
+			p.h.Tries[0].Answer, p.h.Tries[0].Got = accepted, p.at(6)
+			h := p.login(right, 1, 6, 7).again(g).says(1, 7, silence).says(2, 8.5, rejected)
+			h.logged(2, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 7, 10).again(g).says(0, 10, accepted)
+		}, "right login refused"},
+		{"a login that got no answer, and the next server was there", func(p *past) {
+			p.kill(1, 2, 0)
+			g := p.login(right, 1, 5, 1).says(0, 1, silence).says(1, 2.5, rejected)
+			g.logged(1, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, "right login refused"},
+		{"a login that got no answer before the next server was started, which calls it wrong", func(p *past) {
+			p.kill(1, 2, 1)
+			g := p.login(right, 1, 5, 1).says(0, 1, silence).says(1, 2.5, rejected)
+			g.logged(0, "replayed (1 s ago, by vpn)")
+			g.logged(1, "code wrong")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, "right login refused"},
+		{"a login that got no answer from a server whose clock had just been set", func(p *past) {
+			p.fault(0, 2, 2)
+			g := p.login(right, 1, 5, 5).says(2, 5, silence).says(0, 6.5, rejected)
+			g.logged(0, "replayed (45 s ago, by vpn)")
+			p.login(right, 1, 6, 9).again(g).says(0, 9, accepted)
+		}, ""},
+		{"a login that got no answer, and both clocks were right", func(p *past) {
+			p.fault(0, 2, 2)
+			g := p.login(right, 1, 5, 5).says(1, 5, silence).says(0, 6.5, rejected)
+			g.logged(0, "replayed (1 s ago, by vpn)")
+			p.login(right, 1, 6, 9).again(g).says(0, 9, accepted)
+		}, "right login refused"},
 		{"a right login refused for good measure", func(p *past) {
 			g := p.login(right, 1, 5, 0).says(0, 0, rejected)
 			p.login(right, 1, 6, 2).again(g).says(0, 2, accepted)
@@ -142,19 +236,18 @@ func TestChecker(t *testing.T) {
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, "right login refused"},
 		{"a challenge that the only server does not know after it was killed", func(p *past) {
-			p.fault(1, 2)
-			p.h.Windows[0].Kills, p.h.Alone = true, true
+			p.kill(1, 2, 0)
+			p.h.Alone = true
 			g := p.login(right, 1, 5, 0).says(0, 0, challenged)
 			p.h.Tries[0].First = true
-			g.says(0, 2.5, rejected).logged("decision reject the State is not ours")
+			g.says(0, 2.5, rejected).logged(0, "the State is not ours")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
 		{"a challenge that another server does not know", func(p *past) {
-			p.fault(1, 2)
-			p.h.Windows[0].Kills = true
+			p.kill(1, 2, 0)
 			g := p.login(right, 1, 5, 0).says(0, 0, challenged)
 			p.h.Tries[0].First = true
-			g.says(1, 2.5, rejected).logged("decision reject the State is not ours")
+			g.says(1, 2.5, rejected).logged(1, "the State is not ours")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, "right login refused"},
 		{"somebody who is never let in", func(p *past) {
@@ -187,7 +280,7 @@ func TestChecker(t *testing.T) {
 		}, "right accepted"},
 		{"a code that is known after the crash", func(p *past) {
 			p.login(right, 1, 5, 0).says(0, 0, accepted)
-			p.login(replay, 1, 5, 30).says(1, 30, rejected).logged("decision reject replayed (30 s ago, by vpn)")
+			p.login(replay, 1, 5, 30).says(1, 30, rejected).logged(1, "replayed (30 s ago, by vpn)")
 		}, ""},
 		{"a code that is accepted after the crash", func(p *past) {
 			p.login(right, 1, 5, 0).says(0, 0, accepted)
@@ -195,7 +288,7 @@ func TestChecker(t *testing.T) {
 		}, "accepted twice, no record of an Accept, replay accepted"},
 		{"a code that nobody knows to be spent after the crash", func(p *past) {
 			p.login(right, 1, 5, 0).says(0, 0, accepted)
-			p.login(replay, 1, 5, 90).says(1, 90, rejected).logged("decision reject out of step: device is 1 min 30 s behind")
+			p.login(replay, 1, 5, 90).says(1, 90, rejected).logged(1, "out of step: device is 1 min 30 s behind")
 		}, "no record of an Accept"},
 		{"silence to a replay after the crash", func(p *past) {
 			p.login(right, 1, 5, 0).says(0, 0, accepted)
@@ -222,6 +315,24 @@ func TestChecker(t *testing.T) {
 			}
 			table(p.h, check(p.h)) // which must not panic
 		})
+	}
+}
+
+// What was refused at once has spent nothing that the next server could know of.
+func TestARefusalIsNoExcuseForTheNext(t *testing.T) {
+	for name, want := range map[string]bool{"at once": false, "when the request had gone out again": true} {
+		p := newPast()
+		p.kill(1, 2, 0, 1)
+		g := p.login(right, 1, 5, 1)
+		if want {
+			g.slowly()
+		}
+		g.says(0, 1, rejected)
+		g.after = 100 * time.Millisecond
+		g.says(1, 2.5, rejected)
+		if got := newCase(p.h).unsettled(p.h.Tries[1]); got != want {
+			t.Errorf("refused %s: the next refusal is excused: %v, want %v", name, got, want)
+		}
 	}
 }
 

@@ -121,37 +121,95 @@ func (c *evidence) refused() (all []violation) {
 
 // excused says whether a refusal of a right login is none of the servers' faults.
 func (c *evidence) excused(g login, t try) bool {
-	if g.Contested || c.wary[g.Person] || c.challengeLost(g, t) {
+	if c.wary[g.Person] || c.challengeLost(g, t) {
 		return true
 	}
-	if strings.Contains(strings.Join(c.Reasons[g.Source], ";"), "reject replayed") && (c.askedBefore(t) || c.unsettled(t)) {
-		return true
-	}
-	first := t.Sent
-	for _, other := range c.codes[spentCode{g.Person, g.Step}] {
-		if other.Sent.Before(first) {
-			first = other.Sent
+	return c.calledReplayed(g, t) && (g.Contested || c.askedBefore(t) || c.tooLate(g, t) || c.unsettled(t))
+}
+
+// calledReplayed says whether that is what the server itself gave for its reason.
+func (c *evidence) calledReplayed(g login, t try) bool {
+	return slices.ContainsFunc(c.Reasons[g.Source], func(line string) bool {
+		return strings.HasPrefix(line, serverName(t.Server)+" ") && strings.Contains(line, "reject replayed")
+	})
+}
+
+// earlier returns those requests of the same login with the code that went out
+// before t was answered, and that may have spent it: all but those that were
+// refused at once.
+func (c *evidence) earlier(t try) (all []try) {
+	for _, other := range c.tries[t.Login] {
+		if other != t && !other.First && other.Sent.Before(t.Got) && (other.Answer != rejected || other.sentAgain()) {
+			all = append(all, other)
 		}
 	}
-	return t.Got.Sub(first) > repeatWithin
+	return all
 }
 
 // askedBefore says whether the same server had the same login before. It may have
 // accepted it then, and a code that it has accepted is used up for it.
 func (c *evidence) askedBefore(t try) bool {
-	return slices.ContainsFunc(c.tries[t.Login], func(other try) bool {
-		return other.Server == t.Server && other.First == t.First && other != t && other.Sent.Before(t.Got)
+	return slices.ContainsFunc(c.earlier(t), func(other try) bool { return other.Server == t.Server })
+}
+
+// tooLate says whether the same code was asked about first so long ago that the
+// login is no repetition any more.
+func (c *evidence) tooLate(g login, t try) bool {
+	return slices.ContainsFunc(c.codes[spentCode{g.Person, g.Step}], func(other try) bool { return t.Got.Sub(other.Sent) > repeatWithin })
+}
+
+// unsettled says whether a login that came before may be unknown as such to the
+// server that was asked now. Nothing of that excuses the refusal of a code that had
+// not gone out before.
+func (c *evidence) unsettled(t try) bool {
+	earlier := c.earlier(t)
+	if c.overtaken(t, earlier) {
+		return true
+	}
+	return slices.ContainsFunc(c.Windows, func(w window) bool {
+		return w.during(t.Sent.Add(-repeatWithin), t.Got) && (w.forgetful(t, len(earlier) > 0) || w.clocksDiffer(t, earlier))
 	})
 }
 
-// unsettled says whether servers were killed, or a clock was set, in the time in
-// which a login may come again. The one that was asked may have accepted it and not
-// lived to say so; and what was there before a server is of no known age to it.
-func (c *evidence) unsettled(t try) bool {
-	return slices.ContainsFunc(c.Windows, func(w window) bool {
-		return (w.Kills || len(w.Stepped) > 0) && w.during(t.Sent.Add(-repeatWithin), t.Got)
+// overtaken says whether another login of the same person may have been accepted
+// after this one was: only the last one may come again.
+func (c *evidence) overtaken(t try, earlier []try) bool {
+	is := c.Logins[t.Login]
+	for _, g := range c.Logins {
+		if g.Person != is.Person || g.Step == is.Step {
+			continue
+		}
+		for _, late := range c.tries[g.ID] {
+			after := func(e try) bool { return late.Got.After(e.Sent) }
+			if late.Answer == accepted && late.Sent.Before(t.Got) && slices.ContainsFunc(earlier, after) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forgetful says whether the server that was asked was started again, or has heard
+// nothing for long. It knows of nothing how old it is that came meanwhile; and who
+// was killed has not lived to say what it accepted itself.
+func (w window) forgetful(t try, before bool) bool {
+	if slices.Contains(w.Killed, t.Server) {
+		return before || t.sentAgain()
+	}
+	return before && slices.Contains(w.Away, t.Server) && w.To.Sub(w.From) >= repeatWithin-slack
+}
+
+// clocksDiffer says whether the login came before by another clock, and one of the
+// two was set: it has another age then than it has.
+func (w window) clocksDiffer(t try, earlier []try) bool {
+	return slices.ContainsFunc(earlier, func(other try) bool {
+		return other.Server != t.Server && (slices.Contains(w.Stepped, t.Server) || slices.Contains(w.Stepped, other.Server))
 	})
 }
+
+// sentAgain says whether the appliance had sent the same request more than once
+// when its answer came.
+func (t try) sentAgain() bool { return t.Got.Sub(t.Sent) >= tryEvery }
 
 // challengeLost says whether the only server was killed between a challenge and
 // its answer.
@@ -160,7 +218,7 @@ func (c *evidence) challengeLost(g login, t try) bool {
 		return false
 	}
 	asked := slices.ContainsFunc(c.tries[g.ID], func(t try) bool { return t.First })
-	return asked && slices.ContainsFunc(c.Windows, func(w window) bool { return w.Kills && w.during(g.Began, t.Got) })
+	return asked && slices.ContainsFunc(c.Windows, func(w window) bool { return len(w.Killed) > 0 && w.during(g.Began, t.Got) })
 }
 
 // stranded: whoever goes on gets in, and soon once no fault is on.

@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -21,7 +20,8 @@ import (
 // nodes is a cluster of etcd whose nodes hear one another through links.
 type nodes struct {
 	all   []*process
-	peers []*link // to each
+	named chan struct{} // closed when all is there to be looked at
+	peers []*link       // to each
 	urls  []string
 	disks []*disk
 	web   http.Client
@@ -33,7 +33,7 @@ const nodeDisk = 192 << 20
 func startNodes(t testing.TB, dir string, n int, seed uint64) *nodes {
 	t.Helper()
 	program := testenv.Tool(t, "etcd")
-	c := &nodes{web: http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	c := &nodes{named: make(chan struct{}), web: http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
 	var cluster, listens []string
 	for i := range n {
 		listens = append(listens, freeAddr(t))
@@ -49,8 +49,10 @@ func startNodes(t testing.TB, dir string, n int, seed uint64) *nodes {
 			"--listen-peer-urls", "http://" + listens[i], "--initial-advertise-peer-urls", "http://" + c.peers[i].addr(),
 			"--initial-cluster", strings.Join(cluster, ","),
 		}
-		p := newProcess(t, dir, nodeName(i), func() *exec.Cmd { return exec.Command(program, arguments...) })
-		c.all = append(c.all, p)
+		c.all = append(c.all, newProcess(t, dir, nodeName(i), func() *exec.Cmd { return exec.Command(program, arguments...) }))
+	}
+	close(c.named)
+	for _, p := range c.all {
 		p.start(t)
 	}
 	for i := range n {
@@ -110,10 +112,13 @@ func (c *nodes) split(some []int, m manner) {
 // caller finds out which node is at the other end of a connection: what they say
 // to one another does not begin with a name.
 func (c *nodes) caller(conn net.Conn) string {
-	socket := socketOf(conn.RemoteAddr().(*net.TCPAddr))
-	for i, p := range c.all {
-		if socket != "" && holds(p.pid(), socket) {
-			return nodeName(i)
+	<-c.named
+	for range 5 { // the kernel's list can leave one out while others come and go
+		socket := socketOf(conn.RemoteAddr().(*net.TCPAddr))
+		for i, p := range c.all {
+			if socket != "" && holds(p.pid(), socket) {
+				return nodeName(i)
+			}
 		}
 	}
 	return ""
@@ -188,25 +193,8 @@ func (d *disk) free() { os.Remove(d.filler()) }
 
 func (d *disk) filler() string { return filepath.Join(d.path, "filler") }
 
-// freeAddr returns an address of loopback for a process. It is below the ports
-// that the kernel gives out, or something else would have it when the process is
-// started again.
+// freeAddr returns an address of loopback that stays free until t ends.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprint("127.0.0.1:", 10000+rand.IntN(22000))
-		stream, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		stream.Close()
-		datagrams, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			continue
-		}
-		datagrams.Close()
-		return addr
-	}
-	t.Fatal("no port is free")
-	return ""
+	return fmt.Sprint("127.0.0.1:", testenv.Port(t))
 }

@@ -71,7 +71,7 @@ func (r *run) goOn(d time.Duration, faults []fault) {
 }
 
 var faultsAlone = []fault{
-	{name: "kill -9 of the server", kills: true, do: killed(serverAt(0))},
+	{name: "kill -9 of the server", do: killed(serverAt(0))},
 	{name: "kill -9 of slapd", do: killSlapd},
 	{name: "server stopped", do: frozen(serverAt(0))},
 	{name: "full disk", do: fullDisk(func(r *run) []*disk { return []*disk{r.disk} })},
@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 var short = []fault{
 	{name: "one server without the quorum", do: cutOff(manner{hold: true})},
 	{name: "kill -9 of etcd's leader", do: killed(leader)},
-	{name: "kill -9 of a server", kills: true, do: killed(anyServer)},
+	{name: "kill -9 of a server", do: killed(anyServer)},
 	{name: "etcd's leader stopped", do: frozen(leader)},
 	clockStep(2, -15*time.Second),
 	{name: "etcd's leader alone", do: splitLeader(manner{hold: true})},

@@ -71,7 +71,8 @@ type window struct {
 	From, To  time.Time // brought about and ended
 	Recovered time.Time // all servers answered again; zero if they did not in time
 	Stepped   []int     // servers whose clocks were wrong
-	Kills     bool      // servers
+	Killed    []int     // servers that were started again
+	Away      []int     // servers that were stopped, or kept from the quorum
 	Calm      bool      // there was no fault, to compare with
 }
 

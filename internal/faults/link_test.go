@@ -20,7 +20,7 @@ type manner struct {
 // healed, as after a real partition, or the connection is reset: by lot.
 type link struct {
 	to       string
-	who      func(net.Conn) string // the caller's name; nil where there is one only
+	who      func(net.Conn) string // the caller's name, "" where it is not known; nil where there is one only
 	listener net.Listener
 
 	mu      sync.Mutex // guards what follows
@@ -92,7 +92,8 @@ func (l *link) serve(near net.Conn) {
 		c.from = l.who(near)
 	}
 	defer c.end()
-	if !l.enter(c) {
+	// Who is not known would get through whatever is done to it.
+	if l.who != nil && c.from == "" || !l.enter(c) {
 		c.reset()
 		return
 	}

@@ -22,6 +22,7 @@ type process struct {
 	cmd    *exec.Cmd // of the last start
 	exited chan struct{}
 	deaths int // not by kill
+	starts int
 }
 
 // restartAfter is how long the supervisor waits before it starts something again.
@@ -60,6 +61,7 @@ func (p *process) launch() error {
 	}
 	exited := make(chan struct{})
 	p.cmd, p.exited = cmd, exited
+	p.starts++
 	go func() {
 		cmd.Wait()
 		close(exited)
@@ -107,10 +109,21 @@ func (p *process) signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
+// pid returns the id of the process, 0 before the first start.
 func (p *process) pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
 	return p.cmd.Process.Pid
+}
+
+// started returns how often the process was started, by whomever.
+func (p *process) started() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.starts
 }
 
 // died returns how often the process has ended by itself.

@@ -68,6 +68,24 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// A caller that nobody knows could not be kept from anything.
+func TestLinkRefusesStrangers(t *testing.T) {
+	t.Parallel()
+	l := newLink(t, echo(t), 1, func(net.Conn) string { return "" })
+	c, err := net.Dial("tcp", l.addr())
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	c.Write([]byte("x"))
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n > 0 {
+		t.Error("a stranger gets an answer")
+	} else if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		t.Error("a stranger's connection is left open")
+	}
+}
+
 // What was sent while a link held it back arrives later, or the connection ends.
 func TestLinkHealed(t *testing.T) {
 	t.Parallel()

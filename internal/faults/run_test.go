@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -19,7 +20,6 @@ type fault struct {
 	name    string
 	stepped []int // servers whose clocks it steps
 	calm    bool  // is none
-	kills   bool  // servers
 	do      func(r *run)
 }
 
@@ -30,6 +30,7 @@ type run struct {
 	length time.Duration // of each fault
 	known  time.Time     // up to when the record of each Accept was looked for
 	replay int           // how many were
+	away   []int         // servers that this fault stops, or keeps from the quorum
 }
 
 // backWithin is how long a part may take to come back by itself: much longer than
@@ -54,13 +55,28 @@ func (r *run) lasts() { wait(r.ctx, r.length) }
 
 // play goes through one fault, and returns when all servers have recovered.
 func (r *run) play(f fault) {
-	w := window{Name: f.name, Calm: f.calm, Kills: f.kills, Stepped: f.stepped, From: time.Now()}
+	was := r.starts()
+	r.away = nil
+	w := window{Name: f.name, Calm: f.calm, Stepped: f.stepped, From: time.Now()}
 	f.do(r)
-	w.To = time.Now()
+	w.To, w.Away = time.Now(), r.away
 	if r.allRecovered() {
 		w.Recovered = time.Now()
 	}
+	for i, n := range r.starts() {
+		if n > was[i] {
+			w.Killed = append(w.Killed, i)
+		}
+	}
 	r.record.window(w)
+}
+
+// starts returns how often each server was started.
+func (r *run) starts() (n []int) {
+	for _, s := range r.servers {
+		n = append(n, s.started())
+	}
+	return n
 }
 
 func (r *run) allRecovered() bool {
@@ -82,7 +98,7 @@ func (r *run) allRecovered() bool {
 // since it did so last.
 func (r *run) killEverything() {
 	since := r.known
-	r.play(fault{name: "kill -9 of everything", kills: true, do: func(r *run) { r.known = time.Now(); r.killAll(r) }})
+	r.play(fault{name: "kill -9 of everything", do: func(r *run) { r.known = time.Now(); r.killAll(r) }})
 	r.replay += r.replayAll(since)
 }
 
@@ -136,6 +152,7 @@ func appendFile(path, text string) error {
 // silent waits until a server is silent, and returns what ends the time in which
 // it has to be.
 func (r *run) silent(servers ...int) (end func()) {
+	r.away = append(r.away, servers...)
 	until := time.Now().Add(mutedWithin)
 	for _, i := range servers {
 		for missed := 0; missed < 3; missed++ {
@@ -173,6 +190,9 @@ func killed(which func(r *run) *process) func(*run) {
 func frozen(which func(r *run) *process) func(*run) {
 	return func(r *run) {
 		p := which(r)
+		if i := slices.IndexFunc(r.servers, func(n *instance) bool { return n.process == p }); i >= 0 {
+			r.away = append(r.away, i)
+		}
 		p.freeze(r)
 		r.lasts()
 		p.thaw(r)

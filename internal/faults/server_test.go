@@ -70,7 +70,7 @@ format = "json"
 
 func (s *site) newInstance(t testing.TB, i int, storeTOML string, stepped bool) *instance {
 	t.Helper()
-	name := fmt.Sprint("lockstep", i+1)
+	name := serverName(i)
 	dir := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -111,6 +111,9 @@ func (s *site) newInstance(t testing.TB, i int, storeTOML string, stepped bool) 
 	n.plainDesk, n.askDesk, n.probe = newDesk(t, n.plain.addr(), secret), newDesk(t, n.asking.addr(), secret), newDesk(t, n.addr, secret)
 	return n
 }
+
+// serverName is what a server is called, counted from 0, in its lines of the log too.
+func serverName(i int) string { return fmt.Sprint("lockstep", i+1) }
 
 // step sets how far the server's clock is ahead.
 func (n *instance) step(t testing.TB, ahead time.Duration) {

@@ -41,8 +41,7 @@ func (d *daemon) Start(t testing.TB) {
 		cmd.Wait()
 		close(exited)
 	}(d.cmd, d.exited)
-	// Samba takes a second, and ten on a machine with too much else to do.
-	up := awaitFor(3*patience, func() bool { return d.gone() || d.ready() })
+	up := AwaitFor(patience, func() bool { return d.gone() || d.ready() })
 	switch {
 	case d.gone():
 		t.Fatalf("%s: %s\n%s", d.name, d.cmd.ProcessState, d.output)

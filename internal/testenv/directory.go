@@ -141,17 +141,6 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-// freePort returns a port of an address of loopback that nobody listens on.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // people is an entry ou=people and a service account below a suffix.
 func (d *Directory) people() string {
 	return fmt.Sprintf(`dn: %s

@@ -58,7 +58,7 @@ func DirectoryServer389(t testing.TB, options ...DS389Option) *DS389Server {
 	for _, option := range options {
 		option(&s.options)
 	}
-	port, securePort := freePort(t), freePort(t)
+	port, securePort := Port(t), Port(t)
 	s.URL, s.TLSURL = fmt.Sprintf("ldap://127.0.0.1:%d", port), fmt.Sprintf("ldaps://localhost:%d", securePort)
 	s.layOut(t)
 	s.configure(t, port, securePort)

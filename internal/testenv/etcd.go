@@ -5,14 +5,15 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -38,6 +39,7 @@ type EtcdNode struct {
 
 type etcdOptions struct {
 	tls       bool
+	disk      bool
 	arguments []string
 	peerURL   func(node int, listen string) string
 }
@@ -48,6 +50,17 @@ type EtcdOption func(*etcdOptions)
 // WithEtcdTLS makes the nodes speak TLS to clients, and demand a certificate;
 // see [EtcdCluster.TLS].
 func WithEtcdTLS() EtcdOption { return func(o *etcdOptions) { o.tls = true } }
+
+// WithEtcdDisk makes the nodes wait for the disk, as they do in earnest, for who
+// measures them. Without it they do not, where etcd can be told so: a process that is
+// killed loses nothing by that, and a disk that others keep busy holds up a cluster
+// for as long as it takes to elect another leader.
+func WithEtcdDisk() EtcdOption { return func(o *etcdOptions) { o.disk = true } }
+
+const withoutDisk = "--unsafe-no-fsync"
+
+// canLeaveDisk reports whether this etcd knows withoutDisk, as old ones do not.
+var canLeaveDisk = sync.OnceValue(func() bool { return exec.Command("etcd", withoutDisk, "--version").Run() == nil })
 
 // WithEtcdArguments adds to the command line of each node.
 func WithEtcdArguments(arguments ...string) EtcdOption {
@@ -73,6 +86,9 @@ func Etcd(t testing.TB, nodes int, options ...EtcdOption) *EtcdCluster {
 	}
 	c, dir := &EtcdCluster{}, t.TempDir()
 	arguments := []string{"--log-level", "error", "--logger", "zap"}
+	if canLeaveDisk() && !o.disk {
+		arguments = append(arguments, withoutDisk)
+	}
 	if o.tls {
 		c.certify(t, dir)
 		arguments = append(arguments, "--client-cert-auth", "--trusted-ca-file", filepath.Join(dir, "ca.pem"),
@@ -99,8 +115,8 @@ func newEtcdNode(t testing.TB, i int, o etcdOptions, data string) *EtcdNode {
 		scheme = "https"
 	}
 	n := &EtcdNode{
-		endpoint: fmt.Sprintf("%s://127.0.0.1:%d", scheme, settledPort(t)),
-		listen:   fmt.Sprintf("127.0.0.1:%d", settledPort(t)),
+		endpoint: fmt.Sprintf("%s://127.0.0.1:%d", scheme, Port(t)),
+		listen:   fmt.Sprintf("127.0.0.1:%d", Port(t)),
 		data:     data,
 	}
 	n.peerURL = o.peerURL(i, n.listen)
@@ -158,33 +174,64 @@ func (c *EtcdCluster) Nodes() int { return len(c.nodes) }
 func (c *EtcdCluster) AwaitHealthy(t testing.TB) {
 	t.Helper()
 	for _, n := range c.nodes {
-		if n.cmd != nil {
-			Eventually(t, n.name+" to be healthy", func() bool { return c.healthy(n) })
+		if n.cmd == nil {
+			continue
+		}
+		var err error
+		awaitEvery(electionPause, patience, func() bool { err = c.health(n); return err == nil || n.gone() })
+		if err != nil {
+			t.Fatalf("%s is not healthy: %v\n%s", n.name, err, c.state())
 		}
 	}
 }
 
-func (c *EtcdCluster) healthy(n *EtcdNode) bool {
+// electionPause is the time between two looks, each of which costs a node more than
+// a login does.
+const electionPause = 25 * time.Millisecond
+
+// health returns nil if the node says that the quorum answers.
+func (c *EtcdCluster) health(n *EtcdNode) error {
 	body, err := c.get(n.endpoint + "/health")
-	return err == nil && strings.Contains(body, `"health":"true"`)
+	if err == nil && !strings.Contains(body, `"health":"true"`) {
+		err = fmt.Errorf("it says %q", body)
+	}
+	return err
+}
+
+// state is what is known of the nodes, for who reads of a failure.
+func (c *EtcdCluster) state() string {
+	var b strings.Builder
+	for _, n := range c.nodes {
+		switch {
+		case n.cmd == nil:
+			fmt.Fprintf(&b, "%s is stopped\n", n.name)
+		case n.gone():
+			fmt.Fprintf(&b, "%s has ended: %s\n%s", n.name, n.cmd.ProcessState, n.Log())
+		default:
+			fmt.Fprintf(&b, "%s runs, for clients at %s, for peers at %s\n%s", n.name, n.endpoint, n.listen, n.Log())
+		}
+	}
+	return b.String()
 }
 
 // Leader returns the number of the node that leads. There must be one soon.
 func (c *EtcdCluster) Leader(t testing.TB) (leader int) {
 	t.Helper()
-	Eventually(t, "etcd to have a leader", func() bool {
-		for i, n := range c.nodes {
-			if n.cmd == nil {
-				continue
-			}
-			if body, err := c.get(n.endpoint + "/metrics"); err == nil && strings.Contains(body, "\netcd_server_is_leader 1\n") {
-				leader = i
-				return true
-			}
-		}
-		return false
-	})
+	if !awaitEvery(electionPause, patience, func() bool { leader = c.leads(); return leader >= 0 }) {
+		t.Fatalf("etcd has no leader\n%s", c.state())
+	}
 	return leader
+}
+
+// leads returns the number of the node that says that it leads, or -1.
+func (c *EtcdCluster) leads() int {
+	return slices.IndexFunc(c.nodes, func(n *EtcdNode) bool {
+		if n.cmd == nil {
+			return false
+		}
+		body, err := c.get(n.endpoint + "/metrics")
+		return err == nil && strings.Contains(body, "\netcd_server_is_leader 1\n")
+	})
 }
 
 func (c *EtcdCluster) get(url string) (string, error) {
@@ -220,21 +267,6 @@ func (n *EtcdNode) listens() bool {
 	}
 	conn.Close()
 	return true
-}
-
-// settledPort returns a free port that no outgoing connection is given by the
-// kernel, so that it is still free when the node is started again.
-func settledPort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(22_000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 // Wipe ends the node, deletes its data, and starts it anew as it was at first.

@@ -91,10 +91,10 @@ func Slapd(t testing.TB, options ...SlapdOption) *SlapdServer {
 	for _, option := range options {
 		option(&s.options)
 	}
-	s.URL = fmt.Sprintf("ldap://127.0.0.1:%d", freePort(t))
+	s.URL = fmt.Sprintf("ldap://127.0.0.1:%d", Port(t))
 	urls := s.URL
 	if s.options.tls {
-		s.TLSURL = fmt.Sprintf("ldaps://localhost:%d", freePort(t))
+		s.TLSURL = fmt.Sprintf("ldaps://localhost:%d", Port(t))
 		urls += " " + s.TLSURL
 		s.CA = writeCertificate(t, s.dir, "127.0.0.1")
 	}

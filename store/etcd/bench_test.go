@@ -18,7 +18,7 @@ import (
 // BenchmarkClaim is what a login asks of the store: a Load and a CompareAndSwap
 // that a quorum has on disk at the end. The three nodes share this machine.
 func BenchmarkClaim(b *testing.B) {
-	c := testenv.Etcd(b, 3)
+	c := testenv.Etcd(b, 3, testenv.WithEtcdDisk())
 	for _, atOnce := range []int{1, 64} {
 		b.Run(strconv.Itoa(atOnce)+" at once", func(b *testing.B) {
 			s := open(b, Options{Endpoints: c.Endpoints(), Prefix: newPrefix()})

@@ -31,6 +31,10 @@ type load struct {
 
 const loadWorkers = 6
 
+// claimWithin is much longer than a claim takes without a fault, on a machine with
+// too much else to do.
+const claimWithin = 20 * time.Second
+
 func startLoad(t *testing.T, stores ...*Store) *load {
 	l := &load{name: t.Name(), stores: stores, stop: make(chan struct{})}
 	for w := range loadWorkers {
@@ -54,7 +58,7 @@ func (l *load) claim(t *testing.T, w int, step int64) {
 	var both sync.WaitGroup
 	for _, s := range l.stores {
 		both.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), claimWithin)
 			defer cancel()
 			began := time.Now()
 			err := storetest.Claim(ctx, s, l.user(w), step)
@@ -63,7 +67,11 @@ func (l *load) claim(t *testing.T, w int, step int64) {
 			switch {
 			case err == nil:
 				wins.Add(1)
-			case err.Error() != "step is spent": // as storetest says it
+			case err.Error() == "step is spent": // as storetest says it
+			case step == 1 && errors.Is(err, errUnknown):
+				// The first record of all was sent twice, as the answer was slow, and
+				// the other server's is there. That is no fault's doing.
+			default:
 				l.errors.Add(1)
 			}
 		})
@@ -196,7 +204,7 @@ func TestWithoutAQuorumNobodyGetsAnAnswer(t *testing.T) {
 			one, two := fail(c.Node(0), t), fail(c.Node(1), t)
 			began := time.Now()
 			testenv.Eventually(t, "Check to say so", func() bool { return s.Check(t.Context()) != nil })
-			if took := time.Since(began); took > 2500*time.Millisecond {
+			if took := time.Since(began); took > away+3*time.Second {
 				t.Errorf("Check says so after %v", took)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -217,13 +225,30 @@ func TestWithoutAQuorumNobodyGetsAnAnswer(t *testing.T) {
 				t.Errorf("step 1 is spent: %v, %v", spent, err)
 			}
 			testenv.Eventually(t, "it to be logged", func() bool { return strings.Contains(logged(), "answers again") })
-			for _, line := range []string{"no quorum of etcd answers", "etcd answers again"} {
-				if n := strings.Count(logged(), line); n != 1 {
-					t.Errorf("%q is logged %d times; want once:\n%s", line, n, logged())
-				}
+			if !takeTurns(logged(), "no quorum of etcd answers", "etcd answers again") {
+				t.Errorf("want one line for the fault and one for its end:\n%s", logged())
 			}
 		})
 	}
+}
+
+// takeTurns reports whether one line is in the log and the other after it, neither
+// twice without the other in between. A node that comes back can bring an election,
+// and so a second fault.
+func takeTurns(log, one, other string) bool {
+	fault, turns := false, 0
+	for line := range strings.Lines(log) {
+		is := strings.Contains(line, one)
+		if !is && !strings.Contains(line, other) {
+			continue
+		}
+		if is == fault {
+			return false
+		}
+		fault = is
+		turns++
+	}
+	return turns >= 2
 }
 
 func TestNothingPilesUpWhileTheQuorumIsAway(t *testing.T) {

@@ -28,7 +28,13 @@ func TestOfAllClaimsOnTwoServersOneWins(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 100 {
 			all.Go(func() {
-				switch err := storetest.Claim(t.Context(), stores[i%2], "alice", step); {
+				err := storetest.Claim(t.Context(), stores[i%2], "alice", step)
+				// So it is where a slow answer has the first record of all sent
+				// twice and another is there by then. Who asks again is told.
+				for errors.Is(err, errUnknown) {
+					err = storetest.Claim(t.Context(), stores[i%2], "alice", step)
+				}
+				switch {
 				case err == nil:
 					wins.Add(1)
 				case err.Error() == "step is spent":
@@ -77,18 +83,26 @@ func TestNoReadBeforeTheWrite(t *testing.T) {
 	t.Parallel()
 	c := testenv.Etcd(t, 1)
 	s := open(t, Options{Endpoints: c.Endpoints()})
-	if err := storetest.Claim(t.Context(), s, "alice", 1); err != nil {
-		t.Fatal(err)
-	}
-	testenv.Eventually(t, "the copy to be fresh", func() bool { return s.pulse.fresh(s.elapsed()) })
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, ok := s.mirror.get(s.key("alice")); !ok {
-		t.Error("what was written is not remembered")
+	// Not each time, perhaps: a watch that begins, or that has fallen behind, makes
+	// the copy anew. And no more often than that, since what was asked in vain can
+	// still be answered by chance.
+	for step := range int64(20) {
+		testenv.Eventually(t, "the copy to be fresh", func() bool { return s.pulse.fresh(s.elapsed()) })
+		if err := storetest.Claim(t.Context(), s, "alice", step+1); err != nil {
+			t.Fatal(err)
+		}
+		is, err := s.get(done, s.key("alice")) // which can ask nobody
+		if err != nil {
+			continue
+		}
+		if state, err := decodeRecord(is.value); err != nil || !contains(state.Spent, step+1) {
+			t.Errorf("step %d is not in the copy: %+v, %v", step+1, state, err)
+		}
+		return
 	}
-	if _, err := s.get(done, s.key("alice")); err != nil {
-		t.Errorf("the copy is not used: %v", err)
-	}
+	t.Error("what was written is not remembered, or the copy is not used")
 }
 
 // A watch that falls silent, with the quorum at work, must not make old news of
@@ -134,6 +148,14 @@ func TestACopyWhoseWatchHangsIsNotUsed(t *testing.T) {
 	}
 }
 
+// patience is how long to wait for something that should come, or should not.
+func patience(comes bool) time.Duration {
+	if comes {
+		return claimWithin
+	}
+	return 2 * time.Second
+}
+
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	c := testenv.Etcd(t, 1, testenv.WithEtcdTLS())
@@ -154,7 +176,7 @@ func TestTLS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := open(t, Options{Endpoints: c.Endpoints(), TLS: tt.tls, Prefix: newPrefix()})
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience(tt.ok))
 			defer cancel()
 			if err := storetest.Claim(ctx, s, "alice", 1); (err == nil) != tt.ok {
 				t.Errorf("Claim = %v; want success %v", err, tt.ok)
@@ -182,7 +204,7 @@ func TestUserAndPassword(t *testing.T) {
 	}
 	for password, ok := range map[string]bool{"hunter2": true, "hunter3": false} {
 		s := open(t, Options{Endpoints: c.Endpoints(), User: "root", Password: opaque.Text(password)})
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience(ok))
 		defer cancel()
 		err := storetest.Claim(ctx, s, "alice", 1)
 		if (err == nil) != ok {
