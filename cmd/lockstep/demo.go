@@ -55,6 +55,7 @@ type demonstration struct {
 	server     *server.Server
 	addr       netip.AddrPort
 	log        *reasonLog
+	reason     string // that the log gave for the last login of the show
 }
 
 func (a *app) demo(args []string) error {
@@ -103,7 +104,7 @@ func (d *demonstration) start(ctx context.Context) error {
 			return err
 		}
 	}
-	d.log = newReasonLog(d.err)
+	d.log = newReasonLog(d.err, d.bob.name)
 	if d.server, err = d.listen(); err != nil {
 		return err
 	}

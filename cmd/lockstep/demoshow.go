@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	layeh "layeh.com/radius"
@@ -87,7 +87,7 @@ func (d *demonstration) ask(ctx context.Context, what, typed, code string) bool 
 // are what they should be.
 func (d *demonstration) show(ctx context.Context, what, typed string, want layeh.Code, reason string) bool {
 	reply, err := d.exchange(ctx, typed, nil)
-	return d.told(what, reply, err, err == nil && reply.Code == want && strings.Contains(d.log.reason(), reason))
+	return d.told(what, reply, err, err == nil && reply.Code == want && strings.Contains(d.reason, reason))
 }
 
 func (d *demonstration) told(what string, reply *radius.Reply, err error, held bool) bool {
@@ -98,28 +98,44 @@ func (d *demonstration) told(what string, reply *radius.Reply, err error, held b
 	if err == nil {
 		answer = reply.Code.String()
 	}
-	if reason := d.log.reason(); err == nil && reason != "" && reply.Code == layeh.CodeAccessReject {
-		answer += ": " + reason
+	if err == nil && d.reason != "" && reply.Code == layeh.CodeAccessReject {
+		answer += ": " + d.reason
 	}
 	fmt.Fprintf(d.out, "  %s %-48s %s\n", mark, what, answer)
 	return held
 }
 
+// exchange logs bob in, and notes the reason that the log gives.
 func (d *demonstration) exchange(ctx context.Context, typed string, state []byte) (*radius.Reply, error) {
 	c := &radius.Client{Server: d.addr.String(), Secret: opaque.Text(d.secret), RequireMessageAuthenticator: true}
-	return c.Exchange(ctx, radius.AccessRequest{UserName: d.bob.name, Password: opaque.Text(typed), State: state, NASIdentifier: "demo"})
+	reply, err := c.Exchange(ctx, radius.AccessRequest{UserName: d.bob.name, Password: opaque.Text(typed), State: state, NASIdentifier: "demo"})
+	if err != nil {
+		return nil, err
+	}
+	select { // the line may come after the reply
+	case d.reason = <-d.log.reasons:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(5 * time.Second):
+		return nil, errors.New("the log has no line for it")
+	}
+	return reply, nil
 }
 
 // reasonLog is the demo's log: warnings and errors go to the terminal, and the
-// reason of the last decision is kept, because no reply carries it.
+// reasons of decisions about one user are told, because no reply carries them.
 type reasonLog struct {
 	slog.Handler
-	mu   sync.Mutex // guards last
-	last string
+	user    string
+	reasons chan string // those that nobody receives are lost
 }
 
-func newReasonLog(w io.Writer) *reasonLog {
-	return &reasonLog{Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})}
+func newReasonLog(w io.Writer, user string) *reasonLog {
+	return &reasonLog{
+		Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}),
+		user:    user,
+		reasons: make(chan string, 16),
+	}
 }
 
 // Enabled implements [slog.Handler]: decisions are wanted too.
@@ -128,15 +144,7 @@ func (l *reasonLog) Enabled(_ context.Context, level slog.Level) bool { return l
 // Handle implements [slog.Handler].
 func (l *reasonLog) Handle(ctx context.Context, r slog.Record) error {
 	if r.Message == "decision" {
-		l.mu.Lock()
-		l.last = ""
-		r.Attrs(func(a slog.Attr) bool {
-			if a.Key == "reason" {
-				l.last = a.Value.String()
-			}
-			return true
-		})
-		l.mu.Unlock()
+		l.decision(r)
 	}
 	if r.Level < slog.LevelWarn {
 		return nil
@@ -144,8 +152,17 @@ func (l *reasonLog) Handle(ctx context.Context, r slog.Record) error {
 	return l.Handler.Handle(ctx, r)
 }
 
-func (l *reasonLog) reason() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last
+func (l *reasonLog) decision(r slog.Record) {
+	facts := map[string]string{}
+	r.Attrs(func(a slog.Attr) bool {
+		facts[a.Key] = a.Value.String()
+		return true
+	})
+	if facts["user"] != l.user {
+		return
+	}
+	select {
+	case l.reasons <- facts["reason"]:
+	default:
+	}
 }

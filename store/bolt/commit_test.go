@@ -118,6 +118,8 @@ func TestAWriteThatWaitsGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	second := start(func() error { return s.CompareAndSwap(ctx, "bob", 0, verifier.State{Failures: 1}) })
 	awaitWaiting(t, s, 1)
+	third := start(func() error { return s.CompareAndSwap(t.Context(), "carol", 0, verifier.State{Failures: 1}) })
+	awaitWaiting(t, s, 2)
 	cancel()
 	if err := <-second; !errors.Is(err, context.Canceled) { // while the disk is still busy
 		t.Errorf("write = %v; want %v", err, context.Canceled)
@@ -126,8 +128,7 @@ func TestAWriteThatWaitsGivesUpWithItsContext(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	third := start(func() error { return storetest.Claim(t.Context(), s, "carol", 1) })
-	g.await()
+	g.await() // carol leads: bob was the next, and has gone
 	g.open()
 	if err := <-third; err != nil {
 		t.Error(err)

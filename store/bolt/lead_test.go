@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -20,30 +19,6 @@ func TestALoneWriteLeadsItself(t *testing.T) {
 	}
 	if got := s.commits.Load(); got != 10 {
 		t.Errorf("10 writes take %d groups; want 10", got)
-	}
-}
-
-func TestTheLeadGoesToSomebodyWhoStillWaits(t *testing.T) {
-	g := newGate()
-	s := open(t, filepath.Join(t.TempDir(), "state.db"), Options{afterCommit: func() error { g.stop(); return nil }})
-	first := start(func() error { return storetest.Claim(t.Context(), s, "alice", 1) })
-	g.await()
-	ctx, cancel := context.WithCancel(t.Context())
-	second := start(func() error { return s.CompareAndSwap(ctx, "bob", 0, verifier.State{Failures: 1}) })
-	awaitWaiting(t, s, 1)
-	third := start(func() error { return s.CompareAndSwap(t.Context(), "carol", 0, verifier.State{Failures: 1}) })
-	awaitWaiting(t, s, 2)
-	cancel() // bob is the next in turn
-	if err := <-second; !errors.Is(err, context.Canceled) {
-		t.Errorf("write = %v; want %v", err, context.Canceled)
-	}
-	g.open()
-	g.await() // carol's, as nobody else can lead it
-	g.open()
-	for _, result := range []<-chan error{first, third} {
-		if err := <-result; err != nil {
-			t.Error(err)
-		}
 	}
 }
 

@@ -88,7 +88,7 @@ func TestALostWriteIsFoundBelowLaterOnes(t *testing.T) {
 		{"it was written two before", one, ours, nil},
 		{"it was the first of all", 0, first, nil},
 		{"another was written in its place", one, never, verifier.ErrConflict},
-		{"nothing is known of before the first", 0, never, errUnknown},
+		{"not written, and others began with nothing too", 0, never, verifier.ErrConflict},
 	} {
 		if err := s.settle(t.Context(), key, tt.old, tt.value, is); !errors.Is(err, tt.want) || (tt.want == nil && err != nil) {
 			t.Errorf("%s: %v; want %v", tt.name, err, tt.want)

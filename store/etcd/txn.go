@@ -156,8 +156,12 @@ const maxHistory = 16
 // whose answer was lost, although there is something else by now. What was there
 // before is known to etcd, for a minute at least.
 func (s *Store) settle(ctx context.Context, key string, old int64, value []byte, is record) error {
-	for range maxHistory {
+	for back := range maxHistory {
 		switch {
+		case is.rev == 0 && old == 0 && back > 0:
+			// Others have begun with nothing, as this one would have. Even had its
+			// value been there and deleted before that, they count now.
+			return verifier.ErrConflict
 		case is.rev == 0:
 			return fmt.Errorf("%w: it was deleted since", errUnknown)
 		case ours(is.value, value):
