@@ -28,30 +28,24 @@ type binder struct {
 // leaves room for a text and a list of referrals.
 const maxAnswer = 16 << 10
 
-// Controls that binds are sent with.
+// Controls that binds are sent with. Every server is asked about the password's
+// policy, also one whose root DSE does not list the control: a proxy passes it on to
+// servers that know it, and an overlay can be loaded at any time. Where a password must
+// be changed first, nothing but the answer to it says so.
 var (
-	// wantCode is FreeIPA's, and makes it want a code also of people whose password
-	// alone would do elsewhere.
-	wantCode = wire.Control{OID: "2.16.840.1.113730.3.8.10.7", Critical: true}
+	ordinary = []wire.Control{wire.AskPolicy}
 
-	plain, withCode   = []wire.Control(nil), []wire.Control{wantCode}
-	asking, askingAll = []wire.Control{wire.AskPolicy}, []wire.Control{wire.AskPolicy, wantCode}
+	// withCode has FreeIPA's control that makes it want a code also of people whose
+	// password alone would do elsewhere.
+	withCode = []wire.Control{wire.AskPolicy, {OID: "2.16.840.1.113730.3.8.10.7", Critical: true}}
 )
 
-// controls are those for a bind, code telling whether one is wanted. A server that
-// does not know of password policies is not asked about them: OpenLDAP writes a line
-// to the system's log for each control that it does not know, which takes it a fifth
-// of the time of a bind.
-func (s *server) controls(code bool) []wire.Control {
-	switch asks := !s.noPolicy.Load(); {
-	case asks && code:
-		return askingAll
-	case asks:
-		return asking
-	case code:
+// controls are those for a bind, code telling whether one is wanted.
+func controls(code bool) []wire.Control {
+	if code {
 		return withCode
 	}
-	return plain
+	return ordinary
 }
 
 // dialBinder connects to s, TLS included, within ctx and the timeout.
@@ -73,7 +67,7 @@ func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.B
 		// A bind without a name is anonymous, and succeeds.
 		return PasswordInfo{}, errors.New("account has no DN")
 	}
-	r, err := b.wire.TryBind(ctx, a.DN, password, b.server.controls(code))
+	r, err := b.wire.TryBind(ctx, a.DN, password, controls(code))
 	b.used = b.server.cfg.Now()
 	if err != nil {
 		b.broken = true

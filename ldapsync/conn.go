@@ -228,10 +228,6 @@ type server struct {
 	url    *url.URL
 	name   string // the URL, for people
 	health health
-
-	// noPolicy is set once the server has said what controls it knows, and
-	// [wire.AskPolicy] was not among them.
-	noPolicy atomic.Bool
 }
 
 func newServers(c *Config) ([]*server, error) {

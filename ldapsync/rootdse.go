@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
-
-	"lockstep/ldapsync/wire"
 )
 
 // serverInfo is what a server says of itself in its root DSE (RFC 4512, section
@@ -42,9 +40,7 @@ func (c *conn) rootDSE(ctx context.Context, base string) (info serverInfo, err e
 		return info, err
 	}
 	e := result.Entries[0]
-	controls := e.GetEqualFoldAttributeValues("supportedControl")
-	info.sync = slices.Contains(controls, oidSync)
-	c.server.noPolicy.Store(len(controls) > 0 && !slices.Contains(controls, wire.AskPolicy.OID))
+	info.sync = slices.Contains(e.GetEqualFoldAttributeValues("supportedControl"), oidSync)
 	info.openLDAP = slices.Contains(e.GetEqualFoldAttributeValues("objectClass"), "OpenLDAProotDSE")
 	info.activeDirectory = slices.Contains(e.GetEqualFoldAttributeValues("supportedCapabilities"), oidActiveDirectory)
 	norm := normalizeDN(base)

@@ -97,6 +97,7 @@ func (s *Store) lead() {
 			s.abandon()
 		}
 		clear(s.batch) // or the States of the last group live on till the next
+		s.batch = s.batch[:0]
 		s.queue.pass()
 	}()
 	if enough, most := s.pace.wait(s.opts.Now()); most > 0 {
@@ -112,12 +113,13 @@ func (s *Store) lead() {
 	whole = true
 }
 
-// abandon answers a group of which nobody can tell what became of it. What is in
+// abandon answers a group of which nobody can tell what became of it, and all who
+// wait: the leader, who may be one of them, is not there to lead again. What is in
 // memory need not be what is on disk any more, so nothing is read or written from
 // now on.
 func (s *Store) abandon() {
 	s.health.condemn(errPanic)
-	for _, r := range s.batch {
+	for _, r := range append(s.batch, s.queue.empty()...) {
 		select {
 		case r.answer <- errPanic:
 		default: // has one

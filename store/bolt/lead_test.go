@@ -86,6 +86,32 @@ func TestAPanicInTheLeaderEndsTheStoreAndHoldsUpNobody(t *testing.T) {
 	}
 }
 
+func TestAPanicBeforeTheGroupIsTakenHoldsUpNobody(t *testing.T) {
+	for _, before := range []int{0, 2} { // groups
+		n := 0
+		s := open(t, filepath.Join(t.TempDir(), "state.db"), Options{beforeCommit: func() {
+			if n++; n == before+1 {
+				panic("of a bug")
+			}
+		}})
+		for i := range before {
+			write(t, s, fmt.Sprint("user", i), i)
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_ = storetest.Claim(t.Context(), s, "alice", 1)
+		}()
+		if err := s.CompareAndSwap(t.Context(), "bob", 0, verifier.State{}); !errors.Is(err, errPanic) {
+			t.Errorf("after %d groups: the next write = %v; want %v", before, err, errPanic)
+		}
+		_ = s.Close() // it returns
+	}
+}
+
 func TestWhatTheFileHasIsReadFromMemory(t *testing.T) {
 	tables := tables{active: newTable()}
 	tables.publish(map[string]change{"alice": {version: 1}, "bob": {version: 2}, "carol": {version: 3}})

@@ -151,6 +151,15 @@ func (q *queue) stir() (late bool) {
 	return late
 }
 
+// empty returns all that wait, who wait for nothing here any more.
+func (q *queue) empty() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := q.waiting
+	q.waiting = nil
+	return all
+}
+
 // take moves what waits to batch, as far as it goes to disk at once, and
 // returns how many were left.
 func (q *queue) take(batch []*request) []*request {
