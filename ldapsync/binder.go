@@ -22,16 +22,16 @@ type binder struct {
 	born   time.Time
 	used   time.Time
 	broken bool // must not be used again
+
+	looked time.Time // at what the server can do; zero before
+	plain  bool      // it knew nothing of password policies then
 }
 
 // maxAnswer is the size of the largest answer to a bind that is read, in octets. It
 // leaves room for a text and a list of referrals.
 const maxAnswer = 16 << 10
 
-// Controls that binds are sent with. Every server is asked about the password's
-// policy, also one whose root DSE does not list the control: a proxy passes it on to
-// servers that know it, and an overlay can be loaded at any time. Where a password must
-// be changed first, nothing but the answer to it says so.
+// Controls that binds are sent with.
 var (
 	ordinary = []wire.Control{wire.AskPolicy}
 
@@ -40,12 +40,19 @@ var (
 	withCode = []wire.Control{wire.AskPolicy, {OID: "2.16.840.1.113730.3.8.10.7", Critical: true}}
 )
 
-// controls are those for a bind, code telling whether one is wanted.
-func controls(code bool) []wire.Control {
-	if code {
-		return withCode
+// controls are those for the bind of a, code telling whether one is wanted.
+func (b *binder) controls(ctx context.Context, a Account, code bool) ([]wire.Control, error) {
+	switch {
+	case code:
+		return withCode, nil
+	case a.Delegated:
+		return ordinary, nil
 	}
-	return ordinary
+	asks, err := b.asks(ctx)
+	if !asks {
+		return nil, err
+	}
+	return ordinary, err
 }
 
 // dialBinder connects to s, TLS included, within ctx and the timeout.
@@ -62,12 +69,18 @@ func dialBinder(ctx context.Context, s *server) (*binder, error) {
 
 // checkPassword binds as a. The verdict is nil, a [*PasswordError], or an error
 // that means that it could not be told. With code, the server is to want one.
-func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.Bytes, code bool) (PasswordInfo, error) {
+// Meanwhile may be nil.
+func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.Bytes, code bool, meanwhile func()) (PasswordInfo, error) {
 	if a.DN == "" {
 		// A bind without a name is anonymous, and succeeds.
 		return PasswordInfo{}, errors.New("account has no DN")
 	}
-	r, err := b.wire.TryBind(ctx, a.DN, password, controls(code))
+	controls, err := b.controls(ctx, a, code)
+	if err != nil {
+		b.broken = true
+		return PasswordInfo{}, err
+	}
+	r, err := b.wire.TryBind(ctx, a.DN, password, controls, meanwhile)
 	b.used = b.server.cfg.Now()
 	if err != nil {
 		b.broken = true

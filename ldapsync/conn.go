@@ -228,6 +228,8 @@ type server struct {
 	url    *url.URL
 	name   string // the URL, for people
 	health health
+
+	followed atomic.Bool // it tells of changes at the moment, see binder.asks
 }
 
 func newServers(c *Config) ([]*server, error) {

@@ -29,8 +29,9 @@ type source interface {
 	refresh(ctx context.Context) error
 	// update reads what has changed, unless it is told of changes anyway.
 	update(ctx context.Context) error
-	// checkPassword is CheckPassword for a password that may be asked about.
-	checkPassword(ctx context.Context, a Account, password opaque.Bytes) (PasswordInfo, error)
+	// checkPassword is CheckPasswordMeanwhile for a password that may be asked about.
+	// It may never call meanwhile, which may be nil.
+	checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error)
 	// editor returns what writes as o says.
 	editor(ctx context.Context, o EnrollOptions) (editor, error)
 	// memberships returns what answers for the groups of a.
@@ -150,10 +151,17 @@ func (d *Directory) Still(a Account) bool {
 //
 // Of an account that is Delegated, password has the code behind it.
 func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaque.Bytes) (PasswordInfo, error) {
+	return d.CheckPasswordMeanwhile(ctx, a, password, nil)
+}
+
+// CheckPasswordMeanwhile is CheckPassword, and calls meanwhile, unless that is nil,
+// while it waits for the answer: once at most, and before it returns. It is not called
+// where there is nothing to wait for.
+func (d *Directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
 	if err := refusePassword(password.Reveal()); err != nil {
 		return PasswordInfo{}, err
 	}
-	return d.source.checkPassword(ctx, a, password)
+	return d.source.checkPassword(ctx, a, password, meanwhile)
 }
 
 // Accounts ranges over the usable accounts, in no order. Changes meanwhile may

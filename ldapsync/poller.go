@@ -62,10 +62,13 @@ func newServer(c Config, r *replica) (*poller, error) {
 }
 
 // checkPassword implements source.
-func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes) (info PasswordInfo, err error) {
+func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (info PasswordInfo, err error) {
+	if meanwhile != nil {
+		meanwhile = once(meanwhile) // where the first server does not answer, another is asked
+	}
 	bind := func() error {
 		return p.pool.use(ctx, func(ctx context.Context, c *binder) (err error) {
-			info, err = c.checkPassword(ctx, a, password, a.Delegated && p.schema.owner != "")
+			info, err = c.checkPassword(ctx, a, password, a.Delegated && p.schema.owner != "", meanwhile)
 			if link, ok := errors.AsType[*linkError](err); ok && a.Delegated {
 				link.answered = true // the code may be spent: another server would say that it is wrong
 			}
@@ -81,6 +84,17 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 		return info, err
 	}
 	return info, fmt.Errorf("check password at the directory: %w", err)
+}
+
+// once returns a function that calls f the first time. It is for one goroutine.
+func once(f func()) func() {
+	return func() {
+		if f != nil {
+			call := f
+			f = nil
+			call()
+		}
+	}
 }
 
 func (p *poller) status() Status {

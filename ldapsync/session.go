@@ -92,7 +92,7 @@ func (p *poller) resumable() string {
 func (s *session) run(ctx context.Context) error {
 	s.replica.begin()
 	s.refreshing = true
-	defer s.live.Store(false)
+	defer s.alive(false)
 	request := &wire.SyncRequest{Persist: true}
 	if s.cookie != "" {
 		request.Cookie = []byte(s.cookie)
@@ -232,7 +232,7 @@ func (s *session) phaseEnded(done bool) error {
 	s.failures = 0
 	s.remember([]byte(s.pending))
 	s.completed()
-	s.live.Store(true)
+	s.alive(true)
 	s.note(nil)
 	return nil
 }
@@ -258,6 +258,12 @@ func (s *session) sweep() error {
 }
 
 func (s *session) server() *server { return s.conn.server }
+
+// alive sets whether changes are told now.
+func (s *session) alive(yes bool) {
+	s.live.Store(yes)
+	s.server().followed.Store(yes)
+}
 
 // done is what ends a session that the server ends. In this mode it always says
 // that something is wrong.

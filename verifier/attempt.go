@@ -112,33 +112,53 @@ func (r *Request) otherwise(reason Reason) Decision {
 // may log in, and claims the step. All of that holds for a login that comes again,
 // too. Only the directory that has spent a code itself cannot be asked twice.
 func (a *attempt) finish(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
-	var info PasswordInfo
-	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
-		said, refusal, err := a.password(ctx, r, f.way.password, &all[f.token])
-		if err != nil {
-			return Decision{}, err
-		}
-		if refusal != nil {
-			refusal.Spent = f.again
-			return a.refuse(ctx, r, f, *refusal)
-		}
-		info = said
+	var e early
+	info, refusal, err := a.permitted(ctx, r, f, all, &e)
+	if err != nil || refusal != nil {
+		a.giveBack(ctx, &e)
 	}
-	if refusal, err := a.denied(ctx, r); err != nil || refusal != nil {
-		d := Decision{Reason: orNone(refusal)}
-		d.Reason.Spent = f.again
-		return d, err
+	switch {
+	case err != nil:
+		return Decision{}, err
+	case refusal != nil:
+		refusal.Spent = f.again
+		return a.refuse(ctx, r, f, *refusal)
 	}
-	d, err := a.claim(ctx, r, f, all)
+	if !e.begun {
+		e.claim, e.err = a.spend(ctx, r, f, all)
+	}
+	if e.err != nil {
+		return Decision{}, e.err
+	}
+	d := a.claimed(ctx, r, f, &e.claim)
 	if d.Outcome == Accepted {
 		d.Password = info
 	}
-	return d, err
+	return d, nil
 }
 
-// refuse decides a request whose password is refused.
+// permitted says why somebody with a right code is refused all the same, or nil. It
+// may have claimed the step meanwhile, by e.
+func (a *attempt) permitted(ctx context.Context, r *Request, f *finding, all []kept, e *early) (info PasswordInfo, no *Reason, err error) {
+	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
+		var meanwhile func()
+		if a.mayBeEarly(f) {
+			meanwhile = func() {
+				e.begun = true
+				e.claim, e.err = a.spend(ctx, r, f, all)
+			}
+		}
+		info, no, err = a.password(ctx, r, f.way.password, &all[f.token], meanwhile)
+	}
+	if err == nil && no == nil {
+		no, err = a.denied(ctx, r)
+	}
+	return info, no, err
+}
+
+// refuse decides a request whose password is refused, or that is denied.
 func (a *attempt) refuse(ctx context.Context, r *Request, f *finding, refusal Reason) (Decision, error) {
-	if refusal.Kind == NoPassword {
+	if refusal.Kind == NoPassword || refusal.Kind == Denied {
 		return Decision{Reason: refusal}, nil // nothing has been guessed
 	}
 	if a.account.Delegated {
@@ -157,7 +177,7 @@ func (a *attempt) outOfStep(ctx context.Context, r *Request, f *finding, all []k
 	d := r.otherwise(f.reason)
 	// Guesses get here, too, so that not many may ask for a password.
 	if r.Policy.Challenge && !r.Policy.CodeOnly && failures(all) < freeFailures {
-		_, refusal, err := a.password(ctx, r, f.way.password, &all[f.token])
+		_, refusal, err := a.password(ctx, r, f.way.password, &all[f.token], nil)
 		switch {
 		case err != nil: // and the code alone decides, as it does without a challenge
 			d.Reason.Cause = "password not checked"
@@ -175,12 +195,12 @@ func (a *attempt) outOfStep(ctx context.Context, r *Request, f *finding, all []k
 
 // password says why the password of r, whose code is t's, is refused, or nil. The
 // directory counts what it is asked, so it is not asked again what it has just
-// refused.
-func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *kept) (PasswordInfo, *Reason, error) {
+// refused. Meanwhile, unless nil, may be called while it is asked.
+func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *kept, meanwhile func()) (PasswordInfo, *Reason, error) {
 	if kind, again := a.repeated(r, t.key, t.State, a.now()); again && kind == WrongPassword {
 		return PasswordInfo{}, &Reason{Kind: kind, Cause: "the same as a moment ago", Delegated: a.account.Delegated}, nil
 	}
-	info, refusal, err := a.checkPassword(ctx, password)
+	info, refusal, err := a.checkPassword(ctx, password, meanwhile)
 	if err != nil {
 		return PasswordInfo{}, nil, fmt.Errorf("check password: %w", err)
 	}
@@ -190,7 +210,7 @@ func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *
 // checkPassword asks the directory. A password that is empty, blank or holds a
 // NUL never gets there: to a directory an empty one means an anonymous bind,
 // which succeeds (RFC 4513, section 5.1.2).
-func (a *attempt) checkPassword(ctx context.Context, password []byte) (PasswordInfo, *Reason, error) {
+func (a *attempt) checkPassword(ctx context.Context, password []byte, meanwhile func()) (PasswordInfo, *Reason, error) {
 	switch {
 	case len(bytes.TrimSpace(password)) == 0:
 		return PasswordInfo{}, &Reason{Kind: NoPassword, Delegated: a.account.Delegated}, nil
@@ -199,7 +219,7 @@ func (a *attempt) checkPassword(ctx context.Context, password []byte) (PasswordI
 	case a.decoy:
 		return PasswordInfo{}, &Reason{Kind: NotEnrolled}, nil
 	}
-	info, err := a.dir.CheckPassword(ctx, a.account, opaque.Of(password))
+	info, err := a.ask(ctx, opaque.Of(password), meanwhile)
 	if err == nil {
 		return info, nil, nil
 	}
@@ -211,6 +231,13 @@ func (a *attempt) checkPassword(ctx context.Context, password []byte) (PasswordI
 		return PasswordInfo{}, &refused, nil
 	}
 	return PasswordInfo{}, nil, err
+}
+
+func (a *attempt) ask(ctx context.Context, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+	if meanwhile != nil {
+		return a.waiting.CheckPasswordMeanwhile(ctx, a.account, password, meanwhile)
+	}
+	return a.dir.CheckPassword(ctx, a.account, password)
 }
 
 // denied says which rule keeps the account from logging in, or nil.
@@ -226,11 +253,4 @@ func (a *attempt) denied(ctx context.Context, r *Request) (*Reason, error) {
 		return nil, fmt.Errorf("ask whether the account may log in: %w", err)
 	}
 	return nil, nil
-}
-
-func orNone(r *Reason) Reason {
-	if r == nil {
-		return Reason{}
-	}
-	return *r
 }

@@ -6,23 +6,35 @@ import (
 	"time"
 )
 
-// claim spends what was found. Of several that claim it, on any server, one is
-// accepted, and with it those that are the same login.
+// claim is how spending what was found went.
+type claim struct {
+	no    Reason // why it was not spent, if again and of are not set
+	again bool   // it was spent by the same login before
+	ago   time.Duration
+
+	of   *kept // the token as it was before; set also where nobody can tell whether next was written
+	next State // of it
+	all  []kept
+	at   time.Time
+}
+
+// spend spends what was found. Of several that do, on any server, one has it, and
+// with it those that are the same login.
 //
 // For these the State is written as it is. Nothing has changed then, but the store
 // has said that it is still so: what was read can be behind what another server
 // knows, of an account that is locked, or of a later login.
-func (a *attempt) claim(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
+func (a *attempt) spend(ctx context.Context, r *Request, f *finding, all []kept) (claim, error) {
 	for {
 		t, now := &all[f.token], a.now()
 		ago, again := a.again(r, f.right[len(f.right)-1], t, now)
 		if reason, yes := a.taken(f, t, now); yes && !again {
-			return Decision{Reason: reason}, nil
+			return claim{no: reason}, nil
 		}
 		// Failures that another server counted meanwhile hold here too, or a
 		// burst of guesses at several servers would get round the throttle.
 		if reason, yes := a.held(all, r, now); yes {
-			return Decision{Reason: reason}, nil
+			return claim{no: reason}, nil
 		}
 		next := t.State
 		if !again {
@@ -34,22 +46,34 @@ func (a *attempt) claim(ctx context.Context, r *Request, f *finding, all []kept)
 		}
 		if err == nil && again {
 			a.told.note(t.id, t.Last, now)
-			d := Decision{Outcome: Accepted, Repeated: true, Ago: ago}
-			d.Offset, _ = t.Clock.at(t.key, now).Likely()
-			return d, nil
+			return claim{again: true, ago: ago, next: next, all: all, at: now}, nil
 		}
+		c := claim{of: t, next: next, all: all, at: now}
 		if err == nil {
-			a.forget(ctx, r, all, t.id)
-			return a.admit(f, t, &next, now), nil
+			return c, nil
 		}
 		if err = retry(ctx, err); err != nil {
 			a.unsure.note(t.id, next.Last, now)
-			return Decision{}, fmt.Errorf("spend step: %w", err)
+			return c, fmt.Errorf("spend step: %w", err)
 		}
 		if all, err = a.load(ctx); err != nil {
-			return Decision{}, err
+			return claim{}, err
 		}
 	}
+}
+
+// claimed is the decision about somebody who may log in, by how the claim of f went.
+func (a *attempt) claimed(ctx context.Context, r *Request, f *finding, c *claim) Decision {
+	switch {
+	case c.again:
+		d := Decision{Outcome: Accepted, Repeated: true, Ago: c.ago}
+		d.Offset, _ = c.next.Clock.at(a.tokens[f.token].key, c.at).Likely()
+		return d
+	case c.of == nil:
+		return Decision{Reason: c.no}
+	}
+	a.forget(ctx, r, c.all, c.of.id)
+	return a.admit(f, c.of, &c.next, c.at)
 }
 
 // admit is the decision about somebody whose claim of f has made next of t.

@@ -13,7 +13,7 @@
 //     within 10 s, at another server, because the answer was lost, it is Accepted
 //     again and spends nothing.
 //   - The order is always: throttle, code, password, what [Request].Authorize
-//     says, claim. A wrong code never reaches the directory, so strangers can
+//     says, claim; but see [Verifier.SetSole]. A wrong code never reaches the directory, so strangers can
 //     neither lock directory accounts nor try passwords; a wrong password, or a
 //     person who is not allowed, does not spend the code. A code that is
 //     out of step, as one guess in 170 is, does reach it where the client may be
@@ -208,9 +208,10 @@ type Decision struct {
 
 // Verifier decides. [New] makes one. It is safe for concurrent use.
 type Verifier struct {
-	dir   Directory
-	store Store
-	now   func() time.Time
+	dir     Directory
+	waiting Waiting // the dir where codes are claimed early; else nil
+	store   Store
+	now     func() time.Time
 
 	most        atomic.Int64 // failures in a row
 	forwardOnly atomic.Bool

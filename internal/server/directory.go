@@ -123,11 +123,16 @@ func account(a ldapsync.Account) verifier.Account {
 
 // CheckPassword implements [verifier.Directory].
 func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, password opaque.Bytes) (verifier.PasswordInfo, error) {
+	return d.CheckPasswordMeanwhile(ctx, a, password, nil)
+}
+
+// CheckPasswordMeanwhile implements [verifier.Waiting].
+func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a verifier.Account, password opaque.Bytes, meanwhile func()) (verifier.PasswordInfo, error) {
 	current, entry, err := d.entry(a)
 	if err != nil {
 		return verifier.PasswordInfo{}, err
 	}
-	info, err := current.CheckPassword(ctx, entry, password)
+	info, err := current.CheckPasswordMeanwhile(ctx, entry, password, meanwhile)
 	if refused, ok := errors.AsType[*ldapsync.PasswordError](err); ok {
 		return verifier.PasswordInfo{}, &verifier.PasswordError{Cause: cause(a, refused.Cause)}
 	}

@@ -96,7 +96,9 @@ func (s *Server) start(now func() time.Time) error {
 	if err := s.radius.SetClients(s.gate(clients(s.cfg.Radius, s.verifier, s.dir))); err != nil {
 		return err
 	}
-	if shared, ok := s.store.(common); ok {
+	shared, ok := s.store.(common)
+	s.verifier.SetSole(!ok)
+	if ok {
 		s.verifier.SetServer(name)
 		s.sharing = &sharing{name: name, store: shared, log: s.log, radius: s.radius, verifier: s.verifier}
 		notYet := errors.New("not heard of yet")

@@ -40,7 +40,11 @@ func (e *LostError) Unwrap() error { return e.Err }
 // [Options.Timeout]. If ctx is cancelled before its deadline, that may be noticed 0.1 s
 // late, and not at all if the answer comes first. The password is wiped from all memory of c before the answer is
 // read; what TLS and the kernel have of it is theirs.
-func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, controls []Control) (BindResponse, error) {
+//
+// Meanwhile, unless nil, is called when the bind has been sent, before the answer is
+// waited for; not where the bind is so large that sending it may take long. The time
+// that it takes is not the server's.
+func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func()) (BindResponse, error) {
 	switch {
 	case c.err != nil:
 		return BindResponse{}, c.err
@@ -52,7 +56,7 @@ func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, co
 		return BindResponse{}, fmt.Errorf("bind: %w", context.Cause(ctx))
 	}
 	c.heard = false
-	r, ended, err := c.bindWithin(ctx, dn, password, controls)
+	r, ended, err := c.bindWithin(ctx, dn, password, controls, meanwhile)
 	if err != nil {
 		return r, c.lost(ctx, ended, err)
 	}
@@ -73,7 +77,7 @@ func (c *Conn) lost(ctx context.Context, ended bool, err error) error {
 }
 
 // bindWithin is bind until ctx ends, which it says, or the timeout.
-func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes, controls []Control) (r BindResponse, ended bool, err error) {
+func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func()) (r BindResponse, ended bool, err error) {
 	began := time.Now()
 	deadline := began.Add(c.timeout)
 	if bindSize(c.id+1, len(dn), password.Len(), controls) > maxKept {
@@ -87,6 +91,10 @@ func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes,
 	}
 	if err != nil {
 		return r, false, err
+	}
+	if meanwhile != nil {
+		meanwhile()
+		deadline = time.Now().Add(c.timeout)
 	}
 	if r, err = c.bindResponse(); errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.following(ctx, deadline, c.bindResponse)

@@ -32,7 +32,7 @@ var canary = opaque.Text("canary-password")
 func tryBind(t testing.TB, r io.Reader) (wire.BindResponse, *wire.Conn, error) {
 	t.Helper()
 	c := wire.New(&stream{Reader: r}, wire.Options{MaxMessage: 4096})
-	response, err := c.TryBind(t.Context(), "uid=alice", canary, []wire.Control{wire.AskPolicy})
+	response, err := c.TryBind(t.Context(), "uid=alice", canary, []wire.Control{wire.AskPolicy}, nil)
 	return response, c, err
 }
 
@@ -121,7 +121,7 @@ func TestBindsThatAreLost(t *testing.T) {
 			if !errors.As(err, &lost) || lost.Answered != tt.answered || lost.Timeout || !strings.Contains(err.Error(), tt.says) {
 				t.Fatalf("%v (%+v), want %q, answered %v", err, lost, tt.says, tt.answered)
 			}
-			if _, again := c.TryBind(t.Context(), "uid=alice", canary, nil); again == nil || c.Usable() || c.Idle() {
+			if _, again := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); again == nil || c.Usable() || c.Idle() {
 				t.Errorf("used again: %v", again)
 			}
 			if strings.Contains(err.Error(), "canary") {
@@ -143,7 +143,7 @@ func TestOctetsBehindAnAnswerEndTheConnection(t *testing.T) {
 		if err != nil || r.Code != 49 {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
-		if r, err := c.TryBind(t.Context(), "uid=bob", canary, nil); err == nil || c.Usable() {
+		if r, err := c.TryBind(t.Context(), "uid=bob", canary, nil, nil); err == nil || c.Usable() {
 			t.Errorf("%s: the next bind is answered with %+v", name, r)
 		}
 	}
@@ -171,7 +171,7 @@ func TestThePasswordIsWiped(t *testing.T) {
 	k := &keeper{stream: stream{Reader: drip{bytes.NewReader(answers)}}}
 	c := wire.New(k, wire.Options{})
 	for i, dn := range []string{"uid=alice", long, "uid=bob", "uid=alice", "uid=carol"} {
-		if _, err := c.TryBind(t.Context(), dn, canary, []wire.Control{wire.AskPolicy}); (err == nil) != (i < 4) {
+		if _, err := c.TryBind(t.Context(), dn, canary, []wire.Control{wire.AskPolicy}, nil); (err == nil) != (i < 4) {
 			t.Fatal(err)
 		}
 		if len(k.wrote) != i+1 {
@@ -203,7 +203,7 @@ func TestBindRequestsAreThoseOfGoLDAP(t *testing.T) {
 		for _, password := range words {
 			for i := range controls {
 				s := &stream{Reader: strings.NewReader("")}
-				wire.New(s, wire.Options{}).TryBind(t.Context(), dn, opaque.Text(password), controls[i])
+				wire.New(s, wire.Options{}).TryBind(t.Context(), dn, opaque.Text(password), controls[i], nil)
 				if want := goLDAPBind(dn, password, controls[i]); !bytes.Equal(s.written.Bytes(), want) {
 					t.Fatalf("DN of %d octets, password of %d, controls %d: sent %.80x, want %.80x", len(dn), len(password), i, s.written.Bytes(), want)
 				}
@@ -251,7 +251,7 @@ func TestMessageIDsOfBinds(t *testing.T) {
 	}()
 	for i := range int64(binds) {
 		s.written.Reset()
-		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 			t.Fatal(i, err)
 		}
 		if p, err := ber.DecodePacketErr(s.written.Bytes()); err != nil || p.Children[0].Value.(int64) != i+1 {
@@ -266,9 +266,9 @@ func TestWhatIsNotToBeTried(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, try := range map[string]func() error{
-		"no password": func() error { _, err := c.TryBind(t.Context(), "uid=alice", opaque.Bytes{}, nil); return err },
-		"no DN":       func() error { _, err := c.TryBind(t.Context(), "", canary, nil); return err },
-		"too late":    func() error { _, err := c.TryBind(ended, "uid=alice", canary, nil); return err },
+		"no password": func() error { _, err := c.TryBind(t.Context(), "uid=alice", opaque.Bytes{}, nil, nil); return err },
+		"no DN":       func() error { _, err := c.TryBind(t.Context(), "", canary, nil, nil); return err },
+		"too late":    func() error { _, err := c.TryBind(ended, "uid=alice", canary, nil, nil); return err },
 	} {
 		if err := try(); err == nil || errors.As(err, new(*wire.LostError)) {
 			t.Errorf("%s: %v", name, err)
@@ -303,13 +303,13 @@ func TestBindsEndInTime(t *testing.T) {
 				}()
 				for i, b := range binds {
 					<-time.After(b.pause * time.Second)
-					if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+					if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 						t.Fatalf("bind %d: %v", i, err)
 					}
 				}
 				<-time.After(4 * time.Second)
 				began := time.Now()
-				_, err := c.TryBind(t.Context(), "uid=alice", canary, nil)
+				_, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil)
 				var lost *wire.LostError
 				if took := time.Since(began); !errors.As(err, &lost) || !lost.Timeout || !errors.Is(err, os.ErrDeadlineExceeded) || took != 10*time.Second {
 					t.Errorf("%v after %s, want a timeout after 10 s", err, took)
@@ -351,7 +351,7 @@ func TestBindsEndWithTheirContext(t *testing.T) {
 							server.Read(make([]byte, 1000))
 							server.Write(BindResponse(0, "").Octets(1))
 						}()
-						if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+						if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 							t.Fatal(err)
 						}
 						<-time.After(before)
@@ -373,7 +373,7 @@ func TestBindsEndWithTheirContext(t *testing.T) {
 						time.AfterFunc(tt.cancel, func() { cancel(gone) })
 					}
 					began := time.Now()
-					_, err := c.TryBind(ctx, dn, canary, nil)
+					_, err := c.TryBind(ctx, dn, canary, nil, nil)
 					var lost *wire.LostError
 					if took := time.Since(began); !errors.As(err, &lost) || !lost.Timeout || !errors.Is(err, gone) ||
 						took > tt.want || took < tt.want && (tt.want != 100*ms || took < 50*ms) || c.Usable() {
@@ -400,7 +400,7 @@ func TestTheDeadlineOfABindEndsNoSearch(t *testing.T) {
 			<-time.After(10 * time.Second)
 			server.Write(Done(0, "").Octets(2))
 		}()
-		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(time.Minute)
@@ -422,7 +422,7 @@ func TestIdle(t *testing.T) {
 	})
 	for _, how := range []string{"notice", "close"} {
 		c := wire.New(s.Dial(), wire.Options{Timeout: 20 * time.Millisecond})
-		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil); err != nil {
+		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(30 * time.Millisecond)
