@@ -29,6 +29,11 @@ type directory struct {
 	lookupErr error
 	asked     []string // passwords, in order
 	anyCase   bool     // of names
+
+	// Of CheckPasswordMeanwhile: it answers without calling meanwhile, or calls these
+	// before and after.
+	hasty         bool
+	during, after func()
 }
 
 func (d *directory) Account(name string) (Account, error) {
@@ -55,6 +60,20 @@ func (d *directory) CheckPassword(_ context.Context, a Account, password opaque.
 		return PasswordInfo{}, &PasswordError{Cause: d.cause}
 	}
 	return d.info, nil
+}
+
+// CheckPasswordMeanwhile makes directory [Waiting]: it answers last of all.
+func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+	if d.during != nil {
+		d.during()
+	}
+	if !d.hasty {
+		meanwhile()
+	}
+	if d.after != nil {
+		d.after()
+	}
+	return d.CheckPassword(ctx, a, password)
 }
 
 // memory is a fake Store with versions.
@@ -103,6 +122,7 @@ func newWorld(t *testing.T) *world {
 	w.dir = &directory{account: Account{ID: "id-1", Name: "alice", Keys: []Key{testKey}}, password: "secret"}
 	w.mem = &memory{states: map[string]State{}, versions: map[string]Version{}}
 	w.Verifier = New(w.dir, w.mem, func() time.Time { return w.now })
+	w.SetSole(true)
 	return w
 }
 

@@ -25,9 +25,9 @@ type SlapdServer struct {
 }
 
 type slapdOptions struct {
-	ppolicy, tls, syncprov, memberof, otp, noOATH bool
-	sizeLimit                                     int
-	schemas                                       []string
+	ppolicy, tls, syncprov, memberof, otp, noOATH, noPolicies bool
+	sizeLimit                                                 int
+	schemas                                                   []string
 }
 
 // SlapdOption is an option of [Slapd].
@@ -36,6 +36,10 @@ type SlapdOption func(*slapdOptions)
 // WithPPolicy adds the password policy overlay. Its default policy, to be
 // added by the test, is cn=default,dc=example,dc=org; locked accounts say so.
 func WithPPolicy() SlapdOption { return func(o *slapdOptions) { o.ppolicy = true } }
+
+// WithoutPolicies leaves out the module of that overlay, so that the server does not
+// know of password policies at all.
+func WithoutPolicies() SlapdOption { return func(o *slapdOptions) { o.noPolicies = true } }
 
 // WithTLS makes the server speak ldaps at TLSURL and StartTLS at URL, with a
 // certificate of a CA of its own.
@@ -127,7 +131,10 @@ func (s *SlapdServer) configure(t testing.TB) {
 		line("include %s", path)
 	}
 	line("modulepath %s", slapdModules)
-	modules := []string{"back_mdb", "back_monitor", "ppolicy", "syncprov", "memberof"}
+	modules := []string{"back_mdb", "back_monitor", "syncprov", "memberof"}
+	if !s.options.noPolicies {
+		modules = append(modules, "ppolicy")
+	}
 	if !s.options.noOATH {
 		modules = append(modules, "otp")
 	}

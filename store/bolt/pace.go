@@ -16,8 +16,8 @@ import "time"
 // Where claims come more rarely than one in perClaim, the groups become small
 // again by themselves, and nobody waits.
 const (
-	leastGroup = 6
-	perClaim   = 150 * time.Microsecond
+	leastGroup = 5
+	perClaim   = 300 * time.Microsecond
 	longest    = 2 * time.Millisecond
 	plenty     = 256 // so many are a group, whoever is still to come
 )
