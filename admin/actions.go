@@ -51,10 +51,8 @@ func (h handler) seed(w http.ResponseWriter, r *http.Request) {
 
 func (h handler) doctor(w http.ResponseWriter, r *http.Request) {
 	findings, err := h.users.Doctor(r.Context())
-	if findings == nil {
-		findings = []Finding{} // [] and not null
-	}
-	respond(w, findings, err)
+	asks := r.URL.Query().Get("version")
+	respond(w, append([]Finding{compared(asks, version())}, findings...), err)
 }
 
 // audit writes the line about an action: what, to whom, with what outcome, and

@@ -22,6 +22,9 @@ import (
 // none is running there or because the socket may not be opened.
 var ErrUnreachable = errors.New("no server could be asked")
 
+// ErrNotRunning is what those of them are that say that nobody answers there.
+var ErrNotRunning = errors.New("no server is running")
+
 // Client asks the server behind a socket. It may be used by several goroutines
 // at once.
 type Client struct {
@@ -84,10 +87,14 @@ func (c *Client) Seed(ctx context.Context, keyID string, period time.Duration, s
 	return c.do(ctx, "POST", "/v1/seed", seedBody{keyID, int(period / time.Second), step, at}, &struct{}{})
 }
 
-// Doctor returns what the server finds in order and what not.
+// Doctor returns what the server finds in order and what not, and whether it runs
+// this version of the program.
 func (c *Client) Doctor(ctx context.Context) ([]Finding, error) {
 	var findings []Finding
-	err := c.do(ctx, "GET", "/v1/doctor", nil, &findings)
+	err := c.do(ctx, "GET", "/v1/doctor?version="+url.QueryEscape(version()), nil, &findings)
+	for i, f := range findings {
+		findings[i] = f.known()
+	}
 	return findings, err
 }
 
@@ -145,17 +152,24 @@ func (c *Client) explain(err error) error {
 	if !errors.As(err, &dial) || dial.Op != "dial" {
 		return fmt.Errorf("ask the server at %s: %w", c.socket, err)
 	}
-	why := dial.Err.Error()
+	why, absent := dial.Err.Error(), false
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		absent = true
 		why = "nobody answers; is \"lockstep serve\" running with this configuration?"
 	case errors.Is(err, fs.ErrPermission):
 		why = "permission denied; root and the group of the socket may"
 	}
-	return unreachable(fmt.Sprintf("ask the server at %s: %s", c.socket, why))
+	return unreachable{fmt.Sprintf("ask the server at %s: %s", c.socket, why), absent}
 }
 
-type unreachable string
+type unreachable struct {
+	text   string
+	absent bool
+}
 
-func (u unreachable) Error() string        { return string(u) }
-func (u unreachable) Is(target error) bool { return target == ErrUnreachable }
+func (u unreachable) Error() string { return u.text }
+
+func (u unreachable) Is(target error) bool {
+	return target == ErrUnreachable || u.absent && target == ErrNotRunning
+}

@@ -41,14 +41,6 @@ type Resync struct {
 	Reason      string  `json:"reason,omitempty"`     // if not
 }
 
-// Finding is one thing that the doctor has looked at.
-type Finding struct {
-	Subject string `json:"subject"` // a word, such as clock
-	Bad     bool   `json:"bad"`     // somebody has to do something
-	Text    string `json:"text"`
-	Advice  string `json:"advice,omitempty"` // what to do, one line
-}
-
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
 
 // Argument returns name as it can be pasted into a shell, or USER: a name comes

@@ -35,12 +35,14 @@ var Example string
 // Config is a checked configuration. It is not changed after Load, so that
 // several goroutines may read it.
 type Config struct {
-	Path      string // of the file, absolute
+	Path      string   // of the file, absolute
+	Secrets   []string // the secret files that it names, absolute, in no order; one may be there twice
 	Directory Directory
 	Store     Store
 	Radius    Radius
 	Verifier  Verifier
 	Admin     Admin
+	Metrics   Metrics
 	Log       Log
 }
 
@@ -164,8 +166,10 @@ func (d *document) read(values map[string]any) *Config {
 		Radius:    readRadius(top.sub("radius")),
 		Verifier:  readVerifier(top.sub("verifier")),
 		Admin:     readAdmin(top.sub("admin")),
+		Metrics:   readMetrics(top.sub("metrics")),
 		Log:       readLog(top.sub("log")),
 	}
+	c.Secrets = d.secrets
 	d.unknown()
 	return c
 }

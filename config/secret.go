@@ -45,6 +45,7 @@ func (t *table) secret(key string) opaque.Bytes {
 	if path == "" {
 		return opaque.Bytes{}
 	}
+	t.doc.secrets = append(t.doc.secrets, t.doc.absolute(path))
 	content, err := t.doc.files.secret(t.doc.absolute(path))
 	if err != nil {
 		t.fault(key, "cannot use the secret file: %v", err)

@@ -12,13 +12,14 @@ import (
 
 // document is one configuration file while it is being checked.
 type document struct {
-	file   string // as the caller named it
-	dir    string // absolute; relative paths start here
-	places map[string]place
-	files  files
-	tables []*table // all that were read
-	faults []placedFault
-	faulty map[string]bool // paths that have a fault
+	file    string // as the caller named it
+	dir     string // absolute; relative paths start here
+	places  map[string]place
+	files   files
+	tables  []*table // all that were read
+	faults  []placedFault
+	faulty  map[string]bool // paths that have a fault
+	secrets []string        // paths of secret files
 }
 
 type placedFault struct {

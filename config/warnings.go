@@ -41,6 +41,9 @@ func (c *Config) Warnings() (warnings []string) {
 			warn("client %q does not require Message-Authenticator: an attacker on the path can turn a refusal into a login (CVE-2024-3596)", client.Name)
 		}
 	}
+	if c.Metrics.exposed() {
+		warn("metrics at %s are shown in the clear to whoever reaches them: names of clients, and how many log in", c.Metrics.Listen)
+	}
 	for i, rule := range c.Radius.Rules {
 		if before := unreached(c.Radius.Rules, i, c.Radius.Clients); before != nil {
 			warn("rule %q is never reached: rule %q before it matches everybody", rule.Name, before.Name)

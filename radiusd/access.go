@@ -85,6 +85,10 @@ func (a *access) check(serviceType []byte) error {
 	return nil
 }
 
+// otherMethod reports whether a says who somebody is by something that cannot be
+// checked here.
+func (a *access) otherMethod() bool { return a.chap || a.eap || a.msChap && a.password == nil }
+
 // isMSCHAP reports whether a Vendor-Specific attribute belongs to MS-CHAP, of
 // either version (RFC 2548, section 2).
 func isMSCHAP(vsa []byte) bool {

@@ -51,6 +51,8 @@ func (c *Client) check() error {
 type clientTable struct {
 	v4, v6 []int // prefix lengths in use, longest first
 	byNet  map[netip.Prefix]*knownClient
+	stats  []*clientStats // in configuration order, one a name
+	byName map[string]*clientStats
 }
 
 // knownClient is a client with what the server keeps about it until the next
@@ -58,16 +60,19 @@ type clientTable struct {
 type knownClient struct {
 	Client
 	status bucket
+	stats  *clientStats // of the name, and kept beyond SetClients
 }
 
 // CheckClients returns what SetClients would say.
 func CheckClients(clients []Client) error {
-	_, err := newClientTable(clients)
+	_, err := newClientTable(clients, nil)
 	return err
 }
 
-func newClientTable(clients []Client) (*clientTable, error) {
-	t := &clientTable{byNet: make(map[netip.Prefix]*knownClient)}
+// newClientTable goes on counting for the clients whose names were in the table
+// before; nil for none.
+func newClientTable(clients []Client, before *clientTable) (*clientTable, error) {
+	t := &clientTable{byNet: make(map[netip.Prefix]*knownClient), byName: make(map[string]*clientStats)}
 	for _, c := range clients {
 		if err := c.check(); err != nil {
 			return nil, err
@@ -76,7 +81,7 @@ func newClientTable(clients []Client) (*clientTable, error) {
 		if other := t.byNet[network]; other != nil {
 			return nil, fmt.Errorf("clients %q and %q have the same network, %v", other.Name, c.Name, network)
 		}
-		t.byNet[network] = &knownClient{Client: c}
+		t.byNet[network] = &knownClient{Client: c, stats: t.statsOf(c.Name, before)}
 		lengths := &t.v6
 		if network.Addr().Is4() {
 			lengths = &t.v4
@@ -89,6 +94,20 @@ func newClientTable(clients []Client) (*clientTable, error) {
 		*lengths = slices.Compact(*lengths)
 	}
 	return t, nil
+}
+
+// statsOf returns the counters of a name.
+func (t *clientTable) statsOf(name string, before *clientTable) *clientStats {
+	if stats := t.byName[name]; stats != nil {
+		return stats
+	}
+	stats := &clientStats{name: name}
+	if before != nil && before.byName[name] != nil {
+		stats = before.byName[name]
+	}
+	t.byName[name] = stats
+	t.stats = append(t.stats, stats)
+	return stats
 }
 
 // lookup returns the client with the longest prefix that holds addr, or nil.

@@ -112,13 +112,15 @@ func (s *Server) survive(what string, j *job) {
 	if v == nil {
 		return
 	}
-	s.counters.drop(dropPanic)
 	err, ok := v.(runtime.Error)
 	if !ok {
 		err = panicked{v}
 	}
 	var facts []slog.Attr
-	if j != nil {
+	if j == nil {
+		s.counters.drop(dropPanic)
+	} else {
+		s.drop(j.client, dropPanic)
 		facts = j.facts(nil, "")
 	}
 	facts = append(facts, slog.Any("err", err), slog.String("stack", string(debug.Stack())))

@@ -72,7 +72,7 @@ func (s *Server) receive(datagram []byte, from peer, p port) {
 	defer s.survive("panic while a packet was read, packet dropped", nil)
 	packet, err := radius.Check(datagram)
 	if err != nil {
-		s.counters.drop(dropMalformed)
+		s.seenMalformed(from)
 		s.log.Debug("packet dropped", "src", from.addr.String(), "reason", err)
 		return
 	}
@@ -82,6 +82,7 @@ func (s *Server) receive(datagram []byte, from peer, p port) {
 		s.warnUnknown(in)
 		return
 	}
+	in.client.stats.seen.Store(in.received.UnixNano())
 	s.debugHeader(in)
 	switch code := packet.Code(); {
 	case code == layeh.CodeStatusServer:
@@ -98,7 +99,7 @@ func (s *Server) receive(datagram []byte, from peer, p port) {
 // misdirected drops a packet of a kind that its port does not serve. To the
 // client that looks like a server that is down, so the log says what it is.
 func (s *Server) misdirected(in incoming) {
-	s.counters.drop(dropUnknownCode)
+	s.drop(in.client, dropUnknownCode)
 	what, hint := "packet of a kind that is not served, packet dropped",
 		"this server takes Access-Request, Accounting-Request and Status-Server only"
 	switch in.packet.Code() {
@@ -117,16 +118,20 @@ func (s *Server) misdirected(in incoming) {
 
 func (s *Server) accessRequest(in incoming) {
 	s.counters.add(accessRequests)
+	in.client.stats.add(tallyRequests)
 	a, err := parseAccess(in.packet)
 	if err != nil {
-		s.counters.drop(dropMalformed)
+		s.drop(in.client, dropMalformed)
 		s.log.Debug("packet dropped", "client", in.client.Name, "src", in.from.addr.String(), "reason", err)
 		return
+	}
+	if a.otherMethod() {
+		in.client.stats.add(tallyCHAP)
 	}
 	key := s.dedupe.key(in.from, in.packet.Identifier())
 	// Before it costs anything: this is what many times the load is made of.
 	if s.crew.full() && a.state == nil && !s.dedupe.knows(key, in.packet.Authenticator()) {
-		s.tooMany()
+		s.tooMany(in.client)
 		return
 	}
 	// Before any state is touched: a forged packet must not displace a reply.
@@ -139,12 +144,13 @@ func (s *Server) accessRequest(in incoming) {
 	case dupNew:
 		s.enqueue(in, a, t, signed)
 	case dupPending:
-		s.counters.drop(dropPending)
+		s.drop(in.client, dropPending)
 	case dupAnswered:
 		s.counters.add(dupAccessRequests)
+		in.client.stats.add(tallyDuplicates)
 		s.send(in.from, reply)
 	case dupFull:
-		s.counters.drop(dropCacheFull)
+		s.drop(in.client, dropCacheFull)
 		s.warn(occasion{what: "too many requests to remember, packets dropped"})
 	}
 }
@@ -168,19 +174,21 @@ func (s *Server) authentic(in incoming, a access) (signed, ok bool) {
 	case a.eap:
 		s.noMessageAuthenticator(in, "requests with EAP-Message need one (RFC 3579, section 3.2); set this client to PAP")
 	default:
+		in.client.stats.add(tallyNoMessageAuthenticator)
 		return false, true
 	}
 	return false, false
 }
 
 func (s *Server) badMessageAuthenticator(in incoming) {
-	s.counters.drop(dropBadMessageAuthenticator)
+	s.drop(in.client, dropBadMessageAuthenticator)
 	s.warnClient(in, "Message-Authenticator does not verify, packet dropped",
 		"the shared secret of this client is probably wrong, here or there")
 }
 
 func (s *Server) noMessageAuthenticator(in incoming, hint string) {
-	s.counters.drop(dropNoMessageAuthenticator)
+	in.client.stats.add(tallyNoMessageAuthenticator)
+	s.drop(in.client, dropNoMessageAuthenticator)
 	s.warnClient(in, "no Message-Authenticator, packet dropped", hint)
 }
 
@@ -208,11 +216,11 @@ func (s *Server) enqueue(in incoming, a access, t ticket, signed bool) {
 	if !s.crew.take(j) {
 		s.inflight.Done()
 		s.dedupe.forget(t)
-		s.tooMany()
+		s.tooMany(in.client)
 	}
 }
 
-func (s *Server) tooMany() {
-	s.counters.drop(dropQueueFull)
+func (s *Server) tooMany(c *knownClient) {
+	s.drop(c, dropQueueFull)
 	s.warn(occasion{what: "too many requests waiting, packets dropped"})
 }

@@ -48,6 +48,7 @@ func (s *Server) request(j *job) (refusal string) {
 	typed, refusal := j.typed(a.password)
 	if refusal != "" {
 		if refusal == refuseSecret {
+			j.client.stats.add(tallyBadAuthenticators)
 			s.warnClient(j.incoming, "password decodes to no text, rejected", refusal)
 		}
 		return refusal

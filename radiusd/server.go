@@ -74,7 +74,7 @@ type Server struct {
 	base      context.Context // ends when nothing more is to be decided
 	quit      context.CancelFunc
 
-	mu      sync.Mutex // guards those below
+	mu      sync.Mutex // guards those below, and writing to clients
 	closed  bool
 	sockets []*socket
 }
@@ -82,7 +82,9 @@ type Server struct {
 // SetClients replaces the clients, also while the server runs. A request goes
 // by the clients of the time when it came. An error means that nothing changed.
 func (s *Server) SetClients(clients []Client) error {
-	table, err := newClientTable(clients)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	table, err := newClientTable(clients, s.clients.Load())
 	if err != nil {
 		return err
 	}

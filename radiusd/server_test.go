@@ -194,7 +194,7 @@ func TestClientTable(t *testing.T) { // C21, C22
 	table, err := newClientTable([]Client{
 		client("all", "0.0.0.0/0"), client("net", "192.0.2.0/24"), client("host", "192.0.2.7/32"), client("odd", "192.0.2.9/25"),
 		client("all6", "::/0"), client("net6", "2001:db8::/32"), client("host6", "2001:db8::7/128"), client("local", "fe80::/10"),
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

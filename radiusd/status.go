@@ -23,9 +23,9 @@ func (s *Server) status(in incoming, p port) {
 	case err != nil:
 		s.badMessageAuthenticator(in)
 	case !in.client.status.allow(statusRate, in.received):
-		s.counters.drop(dropStatusRate)
+		s.drop(in.client, dropStatusRate)
 	case s.Ready != nil && s.Ready() != nil:
-		s.counters.drop(dropNotReady)
+		s.drop(in.client, dropNotReady)
 	case p == acctPort:
 		s.acknowledge(in, layeh.CodeAccountingResponse)
 	default:
@@ -38,7 +38,7 @@ func (s *Server) status(in incoming, p port) {
 func (s *Server) accounting(in incoming) {
 	s.counters.add(acctRequests)
 	if !in.packet.VerifyAccounting(in.client.Secret.Reveal()) {
-		s.counters.drop(dropBadAccountingAuthenticator)
+		s.drop(in.client, dropBadAccountingAuthenticator)
 		s.warnClient(in, "accounting does not verify, packet dropped",
 			"the shared secret of this client is probably wrong, here or there")
 		return
@@ -55,7 +55,7 @@ func (s *Server) accounting(in incoming) {
 func (s *Server) acknowledge(in incoming, code radius.Code) {
 	reply, _, err := radius.NewReply(code, in.packet, in.client.Secret.Reveal())
 	if err != nil {
-		s.counters.drop(dropMalformed) // its Proxy-State leaves no room
+		s.drop(in.client, dropMalformed) // its Proxy-State leaves no room
 		return
 	}
 	s.send(in.from, reply)

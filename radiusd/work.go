@@ -51,16 +51,16 @@ func (s *Server) work(j *job, now time.Time) (r result) {
 	defer s.survive("panic while deciding, no reply sent", j)
 
 	if s.stopped() {
-		s.counters.drop(dropShutdown)
+		s.drop(j.client, dropShutdown)
 		return dropped
 	}
 	asked, wanted := s.dedupe.wanted(j.ticket)
 	if !wanted {
-		s.counters.drop(dropSuperseded) // before it could spend a code in vain
+		s.drop(j.client, dropSuperseded) // before it could spend a code in vain
 		return dropped
 	}
 	if now.Sub(asked) >= s.crew.patience {
-		s.counters.drop(dropTooOld)
+		s.drop(j.client, dropTooOld)
 		s.warn(occasion{what: "requests waited too long, packets dropped"})
 		return dropped
 	}
@@ -80,10 +80,10 @@ func (s *Server) work(j *job, now time.Time) (r result) {
 		s.logDecision(j, a, took)
 	case errors.As(err, &quiet):
 		r = dropped
-		s.counters.drop(counter(quiet))
+		s.drop(j.client, counter(quiet))
 		s.log.LogAttrs(j.ctx, slog.LevelDebug, "packet dropped", append(j.facts(nil, a.User), slog.Any("reason", quiet))...)
 	default:
-		s.counters.drop(dropCannotDecide)
+		s.drop(j.client, dropCannotDecide)
 		s.log.LogAttrs(j.ctx, slog.LevelError, "cannot decide, no reply sent",
 			append(j.facts(nil, a.User), slog.Any("err", err), slog.String("took", took.String()))...)
 	}
@@ -229,7 +229,7 @@ func (s *Server) answer(j *job, a Answer, reply radius.Packet, now time.Time) bo
 	}
 	if s.delayed.Add(1) > s.mostDelayed() {
 		s.delayed.Add(-1)
-		s.counters.drop(dropDelayedFull)
+		s.drop(j.client, dropDelayedFull)
 		s.warn(occasion{what: "too many replies waiting for their time, replies dropped"})
 		return false
 	}
@@ -245,21 +245,24 @@ func (s *Server) answer(j *job, a Answer, reply radius.Packet, now time.Time) bo
 func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet, now time.Time) {
 	if s.stopped() { // and the socket is closed
 		s.dedupe.forget(j.ticket)
-		s.counters.drop(dropShutdown)
+		s.drop(j.client, dropShutdown)
 		return
 	}
 	// Before it is sent: the client may use the Identifier again at once.
 	if !s.dedupe.finish(j.ticket, reply, now) {
-		s.counters.drop(dropSuperseded)
+		s.drop(j.client, dropSuperseded)
 		return
 	}
 	switch outcome {
 	case Accept:
 		s.counters.add(accessAccepts)
+		j.client.stats.add(tallyAccepts)
 	case Reject:
 		s.counters.add(accessRejects)
+		j.client.stats.add(tallyRejects)
 	case Challenge:
 		s.counters.add(accessChallenges)
+		j.client.stats.add(tallyChallenges)
 	}
 	s.send(j.from, reply)
 }

@@ -240,7 +240,8 @@ func TestDoctorAtTheServer(t *testing.T) {
 	s.end(s.cmd, syscall.SIGTERM)
 	cmd := program("doctor", "-config", filepath.Join(s.dir, "lockstep.toml"))
 	out, _ = cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != statusError || !strings.Contains(string(out), "clock: ") {
+	if cmd.ProcessState.ExitCode() != statusNo || !strings.Contains(string(out), "clock: ") || !strings.Contains(string(out), "BAD  server: ") ||
+		!strings.Contains(string(out), "socket "+s.addr+": is free") || !strings.Contains(string(out), "is in nobody's use") {
 		t.Errorf("without a server: %v\n%s", cmd.ProcessState, out)
 	}
 }

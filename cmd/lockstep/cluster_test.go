@@ -255,7 +255,7 @@ func TestDoctorOfACluster(t *testing.T) {
 	a.run(1, b.addr, "doctor")
 	dead := c.Node(c.Leader(t))
 	dead.Kill(t)
-	a.run(1, "BAD  etcd: "+dead.Endpoint(), "doctor")
+	a.run(1, "BAD  etcd "+dead.Endpoint(), "doctor")
 	a.must(plainClient, "alice", alice.password+alice.code(0), accept)
 	b.must(plainClient, "alice", alice.password+alice.code(0), accept)
 	b.end(b.cmd, syscall.SIGTERM)

@@ -254,38 +254,79 @@ func TestResync(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
-	here := []admin.Finding{{Subject: "clock", Bad: true, Text: "nothing keeps it right", Advice: "install chrony"}}
-	before := localFindings
-	localFindings = func(*config.Config) []admin.Finding { return here }
-	defer func() { localFindings = before }()
+	here := []admin.Finding{{Subject: "clock", Severity: admin.Error, Text: "nothing keeps it right", Advice: "install chrony"}}
+	wasLocal, wasHost := localFindings, hostFindings
+	var stopped bool
+	localFindings = func(_ context.Context, _ *config.Config, s bool) []admin.Finding { stopped = s; return here }
+	hostFindings = func(context.Context, *config.Config) []admin.Finding { return nil }
+	defer func() { localFindings, hostFindings = wasLocal, wasHost }()
 
 	d := newDesk(t).serve()
-	d.want("nothing to say", "", "doctor", nil, outcome{})
-	d.want("nothing to say, as JSON", "", "doctor", []string{"-json"}, outcome{out: "[]\n"})
-	d.findings = []admin.Finding{{Subject: "clock", Text: "right to within 1 s"}, {Subject: "store", Text: "writes within 2 ms", Advice: "leave it"}}
-	d.want("all is well", "", "doctor", nil, outcome{out: "ok   clock: right to within 1 s\nok   store: writes within 2 ms\n     leave it\n"})
-	d.findings = append(d.findings, admin.Finding{Subject: "directory", Bad: true, Text: "away\x1b[2J", Advice: "look at \x07it"})
+	out, _, status := d.run("", "doctor")
+	same, _, ok := strings.Cut(out, "\n")
+	if !strings.HasPrefix(same, "ok   version: the server runs ") || !ok || status != 0 {
+		t.Errorf("nothing to say but the version: %q, status %d", out, status)
+	}
+	same += "\n"
+	d.findings = []admin.Finding{{Subject: "clock", Severity: admin.OK, Text: "right to within 1 s"}, {Subject: "store", Severity: admin.OK, Text: "writes within 2 ms", Advice: "leave it"}}
+	well := same + "ok   clock: right to within 1 s\nok   store: writes within 2 ms\n     leave it\n"
+	d.want("all is well", "", "doctor", nil, outcome{out: well + "3 in order\n"})
+	d.findings = append(d.findings, admin.Finding{Subject: "client vpn", Severity: admin.Warning, Text: "sends much twice"})
+	warned := well + "warn client vpn: sends much twice\n"
+	d.want("a warning", "", "doctor", nil, outcome{out: warned + "1 to look into, 3 in order\n"})
+	d.want("a warning, by who is strict", "", "doctor", []string{"-strict"}, outcome{status: 1, out: warned + "1 to look into, 3 in order\n"})
+	d.findings = append(d.findings, admin.Finding{Subject: "etcd", Severity: admin.Unknown, Text: "no answer"})
+	d.want("something could not be told", "", "doctor", []string{"-strict"}, outcome{status: 3, out: warned + "?    etcd: no answer\n1 could not be told, 1 to look into, 3 in order\n"})
+	d.findings = append(d.findings, admin.Finding{Subject: "directory", Severity: admin.Error, Text: "away\x1b[2J", Advice: "look at \x07it"})
 	d.want("something is bad", "", "doctor", nil, outcome{status: 1,
-		out: "ok   clock: right to within 1 s\nok   store: writes within 2 ms\n     leave it\nBAD  directory: away\ufffd[2J\n     look at \ufffdit\n"})
-	d.findings = d.findings[2:]
-	out, _, status := d.run("", "doctor", "-json")
+		out: warned + "?    etcd: no answer\nBAD  directory: away\ufffd[2J\n     look at \ufffdit\n1 BAD, 1 could not be told, 1 to look into, 3 in order\n"})
+	d.findings = d.findings[4:]
+	out, _, status = d.run("", "doctor", "-json")
 	var got []admin.Finding
-	if err := json.Unmarshal([]byte(out), &got); err != nil || status != 1 || !slices.Equal(got, d.findings) {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || status != 1 || !slices.Equal(got[1:], d.findings) {
 		t.Errorf("as JSON: %q, %v, status %d", out, err, status)
 	}
+	d.findings = []admin.Finding{{Subject: "clock", Severity: "fine", Text: "of another version"}}
+	d.want("a severity that nobody knows", "", "doctor", nil, outcome{status: 3, out: same + "?    clock: of another version\n1 could not be told, 1 in order\n"})
+
 	local := "BAD  clock: nothing keeps it right\n     install chrony\n"
 	d.err = errors.New("the store does not answer")
-	d.want("the server cannot tell", "", "doctor", nil, outcome{out: local, err: "lockstep: error: the store does not answer\n", status: 3})
+	d.want("the server cannot tell, and something is bad", "", "doctor", nil, outcome{out: local + "1 BAD\n", err: "lockstep: error: the store does not answer\n", status: 1})
+	here = nil
+	d.want("the server cannot tell", "", "doctor", nil, outcome{err: "lockstep: error: the store does not answer\n", status: 3})
+	if stopped {
+		t.Error("a server that answers is taken for one that does not run")
+	}
 	d.want("one argument too many", "", "doctor", []string{"alice"}, outcome{
 		err: "lockstep: error: doctor: \"alice\" is one argument too many; options come first\n", status: 2})
 
 	d = newDesk(t)
-	d.want("no server", "", "doctor", nil, outcome{out: local, err: nobodyText, status: 3})
-	here = nil
-	d.want("no server, as JSON", "", "doctor", []string{"-json"}, outcome{out: "[]\n", err: nobodyText, status: 3})
+	out, _, status = d.run("", "doctor")
+	if status != 1 || !stopped || !strings.HasPrefix(out, "BAD  server: ask the server at ") || !strings.Contains(out, "nobody answers") {
+		t.Errorf("no server: %q, status %d, stopped: %t", out, status, stopped)
+	}
 	d.write("lockstep.toml", fmt.Sprintf(deskTOML, ""))
 	d.want("no socket", "", "doctor", nil, outcome{
 		err: "lockstep: error: …: admin.socket is empty, so the running server cannot be asked\n", status: 2})
+}
+
+// What a user's own bind shows is asked for by name, with the password from stdin.
+func TestDoctorAsAUser(t *testing.T) {
+	was := userFindings
+	defer func() { userFindings = was }()
+	userFindings = func(_ context.Context, _ *config.Config, name string, password opaque.Bytes) ([]admin.Finding, error) {
+		if name != "alice" || string(password.Reveal()) != "secret" {
+			return nil, errors.New("password refused")
+		}
+		return []admin.Finding{{ID: "directory.user_reads_keys", Subject: "user alice", Severity: admin.Error, Text: "can read the own key"}}, nil
+	}
+	d := newDesk(t).serve()
+	if out, _, status := d.run("secret\n", "doctor", "-user", "alice"); status != 1 || !strings.Contains(out, "BAD  user alice: can read the own key\n") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	if out, err, status := d.run("wrong\n", "doctor", "-user", "alice"); status != 3 && status != 1 || !strings.Contains(err, "password refused") || strings.Contains(out+err, "wrong") {
+		t.Errorf("status %d: %s%s", status, out, err)
+	}
 }
 
 // typist types at the enrolment: it reads the key that was shown, and each time

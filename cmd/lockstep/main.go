@@ -49,10 +49,10 @@ const help = `Usage:
     lockstep demo   [-once]
     lockstep login  [-server ADDR] [-secret-file FILE] USER
     lockstep user   enroll|revoke|rewrap|show|explain|resync|list|unlock [OPTION ...] [USER]
-    lockstep doctor [-config FILE] [-json]
+    lockstep doctor [-config FILE] [-json] [-strict] [-user NAME]
     lockstep store  copy [-config FILE] FROM TO
     lockstep keygen -out FILE | -public FILE
-    lockstep version
+    lockstep version [-json]
 
 Commands:
     serve    Answer RADIUS requests until SIGTERM. SIGHUP reloads.
@@ -67,6 +67,7 @@ Commands:
     store    Copy what is kept of each key to another store.
     keygen   Make the private key that opens sealed keys, and print the public key
              that enrolment needs.
+    version  Say which build this is.
 
 "lockstep COMMAND -help" says more. FILE is /etc/lockstep/lockstep.toml unless
 -config names another. Passwords, codes and secrets are read from the terminal,

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"lockstep/admin"
 	"lockstep/verifier"
 )
 
@@ -39,18 +38,17 @@ func (a *alarms) look(alarm verifier.Alarm, on bool, now time.Time) {
 
 const alarmAdvice = "compare this machine's clock with another (chronyc tracking, timedatectl) before you set any device"
 
-// finding tells of an alarm that is on, or ended within a day.
-func (a *alarms) finding() (admin.Finding, bool) {
+// moved tells of an alarm that is on, or ended within a day.
+func (r *report) moved(a *alarms) {
+	const id = "clock.moved"
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f := admin.Finding{Subject: "clock", Bad: true, Text: a.last.String(), Advice: alarmAdvice}
 	switch {
 	case a.on:
-		return f, true
+		r.bad(id, "clock", alarmAdvice, "%s", a.last.String())
 	case a.ended.IsZero() || time.Since(a.ended) > 24*time.Hour:
-		return f, false
+		r.ok(id, "clock", "the devices of users do not move together, as they would seem to if this clock moved")
+	default:
+		r.ok(id, "clock", "%s; over since %s", a.last.String(), a.ended.Local().Format(time.DateTime))
 	}
-	f.Bad = false
-	f.Text += "; over since " + a.ended.Local().Format(time.DateTime)
-	return f, true
 }

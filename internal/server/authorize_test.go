@@ -11,6 +11,7 @@ import (
 
 	layeh "layeh.com/radius"
 
+	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/replyattr"
 	"lockstep/internal/testenv"
@@ -136,18 +137,18 @@ func TestDoctorLooksAtTheGroupsOfRules(t *testing.T) {
 	withGroups(t, filepath.Join(dir, "x.ldif"))
 	cfg := testConfig(dir, "x.ldif")
 	s := begin(t, cfg)
-	if got := s.ruleFindings(t.Context()); got != nil {
+	var got report
+	if got.rules(t.Context(), nil, s.dir.current.Load()); got != nil {
 		t.Errorf("without rules: %+v", got)
 	}
-	s.rules.Store(&[]config.Rule{
+	got.rules(t.Context(), []config.Rule{
 		{Name: "fine", Groups: []string{"cn=one,dc=x", "cn=two,dc=x"}},
 		{Name: "typo", Groups: []string{"cn=one,dc=x", "cn=tow,dc=x"}},
 		{Name: "person", Groups: []string{"uid=alice,dc=x"}},
 		{Name: "again", Groups: []string{"cn=tow,dc=x"}},
-	})
-	got := s.ruleFindings(t.Context())
-	if len(got) != 3 || !got[0].Bad || got[0].Subject != "rule typo" || !strings.Contains(got[0].Text, `"cn=tow,dc=x" is not there`) ||
-		!got[1].Bad || !strings.Contains(got[1].Text, "lists no members") || got[2].Bad || got[2].Text != "4, about 4 groups" {
+	}, s.dir.current.Load())
+	if len(got) != 3 || got[0].Severity != admin.Error || got[0].Subject != "rule typo" || !strings.Contains(got[0].Text, `"cn=tow,dc=x" is not there`) ||
+		got[1].Severity != admin.Error || !strings.Contains(got[1].Text, "lists no members") || got[2].Severity != admin.OK || got[2].Text != "4, about 4 groups" {
 		t.Errorf("found %+v", got)
 	}
 }

@@ -66,6 +66,16 @@ func benchEntry(i int) string {
 		i, hash, base32.StdEncoding.EncodeToString(benchKey(i).Bytes.Reveal()))
 }
 
+// benchMetrics is the zero Metrics but while BenchmarkMeasuredLogin runs.
+var benchMetrics config.Metrics
+
+// BenchmarkMeasuredLogin is BenchmarkLogin with metrics.
+func BenchmarkMeasuredLogin(b *testing.B) {
+	benchMetrics.Listen = netip.MustParseAddrPort("127.0.0.1:0")
+	defer func() { benchMetrics = config.Metrics{} }()
+	BenchmarkLogin(b)
+}
+
 // BenchmarkLogin is a whole login: UDP, code, password, a durable claim, reply.
 func BenchmarkLogin(b *testing.B) {
 	for _, outstanding := range []int{1, 64} {
@@ -101,6 +111,7 @@ func benchLogins(b *testing.B, dir config.Directory, outstanding int) {
 		Directory: dir,
 		Store:     config.Store{Engine: "bolt", Path: filepath.Join(b.TempDir(), "state.db")},
 		Verifier:  config.Verifier{MaxFailures: verifier.DefaultMaxFailures},
+		Metrics:   benchMetrics,
 		Radius: config.Radius{
 			Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")},
 			Clients: []config.Client{{Name: "bench", Address: netip.MustParsePrefix("127.0.0.0/8"),

@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,31 +33,36 @@ func TestAlarmsAreFollowed(t *testing.T) {
 		}
 	}
 	a.look(verifier.Alarm{}, false, now)
+	finding := func() admin.Finding {
+		var r report
+		r.moved(a)
+		return r[0]
+	}
 	lines(0)
-	if f, ok := a.finding(); ok {
+	if f := finding(); f.Severity != admin.OK {
 		t.Errorf("before there was one: %+v", f)
 	}
 	for range 3 {
 		a.look(alarm, true, now)
 	}
 	lines(1)
-	if f, ok := a.finding(); !ok || !f.Bad || !strings.Contains(f.Text, "went back by 1 min 30 s") || f.Advice == "" {
-		t.Errorf("while it is on: %+v, %v", f, ok)
+	if f := finding(); f.Severity != admin.Error || !strings.Contains(f.Text, "went back by 1 min 30 s") || f.Advice == "" {
+		t.Errorf("while it is on: %+v", f)
 	}
 	for range 3 {
 		a.look(verifier.Alarm{}, false, now)
 	}
 	lines(2)
-	if f, ok := a.finding(); !ok || f.Bad || !strings.Contains(f.Text, "12 of the 15") || !strings.Contains(f.Text, "over since") {
-		t.Errorf("when it is over: %+v, %v", f, ok)
+	if f := finding(); f.Severity != admin.OK || !strings.Contains(f.Text, "12 of the 15") || !strings.Contains(f.Text, "over since") {
+		t.Errorf("when it is over: %+v", f)
 	}
 	a.look(alarm, true, now)
-	if f, _ := a.finding(); !f.Bad {
+	if f := finding(); f.Severity != admin.Error {
 		t.Errorf("when it is on again: %+v", f)
 	}
 	lines(3)
 	a.look(verifier.Alarm{}, false, now.Add(-25*time.Hour))
-	if f, ok := a.finding(); ok {
+	if f := finding(); f.Severity != admin.OK || strings.Contains(f.Text, "12 of the 15") {
 		t.Errorf("a day later: %+v", f)
 	}
 }
@@ -168,7 +172,9 @@ func TestDoctorFindsThatNobodyIsEnrolled(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := begin(t, testConfig(dir, "p.ldif"))
-	if f := s.directoryFinding(); !f.Bad || !strings.Contains(f.Text, "nobody is enrolled") || f.Advice == "" {
+	var r report
+	r.directory(s.dir.current.Load(), time.Now())
+	if f := r[0]; f.Severity != admin.Error || !strings.Contains(f.Text, "nobody is enrolled") || f.Advice == "" {
 		t.Errorf("%+v", f)
 	}
 }
@@ -179,28 +185,33 @@ func TestDoctorFindsWhatIsBad(t *testing.T) {
 	cfg := testConfig(dir, "p.ldif")
 	cfg.Radius.Clients[0].RequireMessageAuthenticator = false
 	s := begin(t, cfg)
-	bad := func(subject string) *admin.Finding {
+	found := func(id string) *admin.Finding {
 		for _, f := range s.doctor(t.Context()) {
-			if f.Subject == subject && f.Bad {
+			if f.ID == id && f.Severity != admin.OK {
 				return &f
 			}
 		}
 		return nil
 	}
-	if f := bad("client test"); f == nil || !strings.Contains(f.Text, "CVE-2024-3596") || f.Advice == "" {
+	if f := found("client.message_authenticator"); f == nil || f.Severity != admin.Warning || !strings.Contains(f.Text, "CVE-2024-3596") || f.Advice == "" {
 		t.Errorf("client: %+v", f)
 	}
-	if f := bad("store"); f != nil {
+	if f := found("store.writable"); f != nil && f.Severity == admin.Error {
 		t.Errorf("store: %+v", f)
+	}
+	if f := found("clock.moved"); f != nil {
+		t.Errorf("clock: %+v", f)
+	}
+	s.alarms.look(verifier.Alarm{Moved: time.Minute, Users: 5, Of: 5}, true, time.Now())
+	if f := found("clock.moved"); f == nil || f.Severity != admin.Error || !strings.Contains(f.Text, "5 of the 5 users") {
+		t.Error("the alarm is not told")
 	}
 	broken := errors.New("disk is full") // until the next look at the disk, within a second
 	s.storeErr.Store(&broken)
-	if f := s.storeFinding(); !f.Bad || f.Text != "disk is full" {
+	var r report
+	r.store(t.Context(), s, time.Now())
+	if f := r[0]; f.ID != "store.writable" || f.Severity != admin.Error || f.Text != "disk is full" {
 		t.Errorf("store: %+v", f)
-	}
-	s.alarms.look(verifier.Alarm{Moved: time.Minute, Users: 5, Of: 5}, true, time.Now())
-	if !slices.ContainsFunc(s.doctor(t.Context()), func(f admin.Finding) bool { return f.Bad && strings.Contains(f.Text, "5 of the 5 users") }) {
-		t.Error("the alarm is not told")
 	}
 }
 

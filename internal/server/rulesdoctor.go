@@ -2,43 +2,47 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
-	"lockstep/admin"
+	"lockstep/config"
+	"lockstep/ldapsync"
 )
 
-// ruleFindings tells of each group in a rule that nobody is seen in. That may
+// rules tells of each group in a rule that nobody is seen in. That may
 // be a wrong name, or rights that the service account lacks, and then a rule
 // that should refuse lets in.
-func (s *Server) ruleFindings(ctx context.Context) (all []admin.Finding) {
-	list := *s.rules.Load()
+func (r *report) rules(ctx context.Context, list []config.Rule, dir *ldapsync.Directory) {
 	if len(list) == 0 {
-		return nil
+		return
 	}
-	dir, seen := s.dir.current.Load(), []string(nil)
+	var seen []string
 	for _, rule := range list {
 		for _, dn := range rule.Groups {
 			if slices.Contains(seen, dn) {
 				continue
 			}
 			seen = append(seen, dn)
-			f := admin.Finding{Subject: "rule " + rule.Name, Bad: true}
-			switch group, err := dir.Group(ctx, dn); {
-			case err != nil:
-				f.Text, f.Advice = err.Error(), "nobody whom the rule could be about can log in until it can be asked"
-				return append(all, f) // the others would not fare better
-			case !group.Found:
-				f.Text = fmt.Sprintf("group %q is not there, or the service account may not read it: it has no members", dn)
-				f.Advice = "put the name right in the configuration, or let the service account read the group"
-			case !group.Members:
-				f.Text = fmt.Sprintf("group %q lists no members that the service account can see", dn)
-				f.Advice = "if it has some, let the service account read member, uniqueMember and memberUid"
-			default:
-				continue
+			if !r.ruleGroup(ctx, "rule "+rule.Name, dn, dir) {
+				return // the others would not fare better
 			}
-			all = append(all, f)
 		}
 	}
-	return append(all, admin.Finding{Subject: "rules", Text: fmt.Sprintf("%d, about %d groups", len(list), len(seen))})
+	r.ok("rules.groups", "rules", "%d, about %s", len(list), count(len(seen), "group"))
+}
+
+// ruleGroup reports whether the directory could be asked.
+func (r *report) ruleGroup(ctx context.Context, subject, dn string, dir *ldapsync.Directory) bool {
+	const id = "rules.groups"
+	switch group, err := dir.Group(ctx, dn); {
+	case err != nil:
+		r.bad(id, subject, "nobody whom the rule could be about can log in until it can be asked", "%v", err)
+		return false
+	case !group.Found:
+		r.bad(id, subject, "put the name right in the configuration, or let the service account read the group",
+			"group %q is not there, or the service account may not read it: it has no members", dn)
+	case !group.Members:
+		r.bad(id, subject, "if it has some, let the service account read member, uniqueMember and memberUid",
+			"group %q lists no members that the service account can see", dn)
+	}
+	return true
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,8 +44,11 @@ type Server struct {
 	admin    *http.Server
 	clock    *sysclock.Watch
 	alarms   *alarms
-	sharing  *sharing // nil for a store of this server alone
+	sharing  *sharing   // nil for a store of this server alone
+	metrics  *measuring // nil if nobody is to see any
 	sockets  []net.PacketConn
+	began    time.Time // by the clock of this machine
+	space    spaceTrend
 
 	adminSocket net.Listener // nil for none
 	failed      chan error
@@ -67,7 +71,7 @@ func Start(cfg *config.Config, log *slog.Logger) (*Server, error) {
 
 // StartAt is Start with a clock for the verifier and the store.
 func StartAt(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, failed: make(chan error, 16)}
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 16), began: time.Now()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.start(now); err != nil {
 		s.stop()
@@ -86,7 +90,10 @@ func (s *Server) start(now func() time.Time) error {
 		return fmt.Errorf("open store: %w", err)
 	}
 	s.dir = &directory{log: s.log}
-	s.verifier = verifier.New(s.dir, s.store, now)
+	if err := s.startMeasuring(); err != nil {
+		return err
+	}
+	s.verifier = verifier.New(s.metrics.directory(s.dir), s.metrics.storeFor(s.store), now)
 	s.clock = &sysclock.Watch{Trust: s.cfg.Verifier.TrustClock, Log: s.log}
 	s.alarms = &alarms{log: s.log}
 	s.verifier.SetTrusted(s.clock.Trusted)
@@ -132,6 +139,7 @@ func (s *Server) tune(c *config.Config) {
 	s.verifier.SetForwardOnly(c.Verifier.ForwardOnly)
 	s.clients.Store(&c.Radius.Clients)
 	s.rules.Store(&c.Radius.Rules)
+	s.metrics.show(s)
 }
 
 // serve begins to answer, when all there is to open is open.
@@ -145,6 +153,7 @@ func (s *Server) serve(auth, acct []net.PacketConn) {
 	if s.adminSocket != nil {
 		s.run("serve the admin socket", func() error { return s.admin.Serve(s.adminSocket) })
 	}
+	s.metrics.serve(&s.wait, s.log)
 }
 
 func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
@@ -204,6 +213,10 @@ func (s *Server) watch() {
 	defer tick.Stop()
 	for {
 		s.lookAtStore()
+		s.metrics.tick(time.Now())
+		if s.sharing == nil {
+			s.space.look(filepath.Dir(s.cfg.Store.Path), time.Now(), freeOn)
+		}
 		alarm, on := s.verifier.Alarm()
 		s.alarms.look(alarm, on, time.Now())
 		select {
@@ -316,6 +329,7 @@ func (s *Server) close() error {
 			err = errors.Join(err, e)
 		}
 	}
+	s.metrics.close()
 	if s.adminSocket != nil {
 		s.adminSocket.Close() // again after Shutdown, which is no fault
 	}

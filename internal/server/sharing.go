@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"lockstep/admin"
 	"lockstep/internal/opaque"
 	"lockstep/radiusd"
 	"lockstep/store"
@@ -155,27 +154,20 @@ const peerAdvice = "compare both with a third (chronyc tracking, timedatectl); t
 // peerSilence is after how long nothing heard of a server is worth telling.
 const peerSilence = time.Minute
 
-// findings tells of the cluster and of the other servers.
-func (s *sharing) findings(ctx context.Context, now time.Time) (all []admin.Finding) {
-	if s == nil {
-		return nil
-	}
-	all = clusterFindings(ctx, s.store)
+// servers tells of the other servers of the store.
+func (r *report) servers(s *sharing, now time.Time) {
 	if s.hasTwin() {
-		all = append(all, admin.Finding{Subject: "server " + s.name, Bad: true, Text: twinText, Advice: twinAdvice})
+		r.bad("server.twin", "server "+s.name, twinAdvice, "%s", twinText)
 	}
 	for _, p := range s.others() {
-		f := admin.Finding{Subject: "server " + p.Name}
+		subject := "server " + p.Name
 		switch silent := now.Sub(p.Seen); {
 		case silent > peerSilence:
-			f.Bad, f.Text = true, fmt.Sprintf("not heard of since %s", p.Seen.Local().Format(time.DateTime))
-			f.Advice = "if it was stopped for good, this goes within the hour"
+			r.bad("server.heard", subject, "if it was stopped for good, this goes within the hour", "not heard of since %s", p.Seen.Local().Format(time.DateTime))
 		case p.Ahead.Abs() > peerSlack:
-			f.Bad, f.Text, f.Advice = true, "its clock differs from this server's: it is "+verifier.Ahead(p.Ahead), peerAdvice
+			r.bad("clock.peers", subject, peerAdvice, "its clock differs from this server's: it is %s", verifier.Ahead(p.Ahead))
 		default:
-			f.Text = "shares the store, and its clock is like this one's"
+			r.ok("clock.peers", subject, "shares the store, and its clock is like this one's, to within %s", brief(p.Ahead.Abs().Round(time.Millisecond)))
 		}
-		all = append(all, f)
 	}
-	return all
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/admin"
 	"lockstep/internal/testenv"
 	"lockstep/store"
 	"lockstep/store/etcd"
@@ -46,14 +47,15 @@ func TestWhatIsToldOfOtherServers(t *testing.T) {
 			if n := strings.Count(log.String(), "\n"); n > 1 || !strings.Contains(log.String(), tt.log) || tt.log == "" && n > 0 {
 				t.Errorf("logged %q, want %q, once", log, tt.log)
 			}
-			all := s.findings(t.Context(), now)
+			var all report
+			all.servers(s, now)
 			if tt.say == "" {
 				if len(all) != 0 {
 					t.Errorf("found %+v", all)
 				}
 				return
 			}
-			if len(all) != 1 || all[0].Bad != tt.bad || !strings.Contains(all[0].Text, tt.say) {
+			if len(all) != 1 || (all[0].Severity == admin.Error) != tt.bad || !strings.Contains(all[0].Text, tt.say) {
 				t.Errorf("found %+v, want %q", all, tt.say)
 			}
 		})

@@ -102,7 +102,9 @@ func (g gated) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.An
 // gate puts the state of the store before the clients' authenticators.
 func (s *Server) gate(clients []radiusd.Client) []radiusd.Client {
 	for i := range clients {
+		s.metrics.measure(&clients[i])
 		clients[i].Auth = gated{clients[i].Auth, s.storeReady}
+		s.metrics.countUndecided(&clients[i])
 	}
 	return clients
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lockstep/config"
+	"lockstep/internal/metrics"
 	"lockstep/internal/opaque"
 	"lockstep/ldapsync"
 	"lockstep/radiusd"
@@ -47,7 +48,8 @@ type authenticator struct {
 	policy   verifier.Policy
 	tell     bool // who is not enrolled
 	rules    rules
-	expiry   bool // of the password, whoever is let in is told
+	expiry   bool            // of the password, whoever is let in is told
+	counts   *metrics.Client // nil counts nothing
 }
 
 func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
@@ -71,6 +73,7 @@ func (a authenticator) Authenticate(ctx context.Context, r *radiusd.Request) (ra
 	if err != nil {
 		return radiusd.Answer{}, err
 	}
+	countDecision(a.counts, d, r)
 	if d.NotEnrolled && a.tell {
 		return radiusd.Answer{Outcome: radiusd.Reject, User: d.Account, Reason: d.Reason.String(), Message: notEnrolled}, nil
 	}
@@ -203,6 +206,7 @@ func needRestart(was, is *config.Config) []string {
 		"radius.listen":     slices.Equal(was.Radius.Listen, is.Radius.Listen),
 		"radius.accounting": slices.Equal(was.Radius.Accounting, is.Radius.Accounting),
 		"admin":             was.Admin == is.Admin,
+		"metrics":           was.Metrics == is.Metrics,
 
 		"verifier.trust_clock": was.Verifier.TrustClock == is.Verifier.TrustClock,
 		"log.format":           was.Log.Format == is.Log.Format,

@@ -15,16 +15,23 @@ import (
 	"time"
 )
 
-// writeCertificate writes to dir cert.pem and key.pem for localhost and an IP
-// address, and ca.pem, the CA that signed them, which it returns too.
-func writeCertificate(t testing.TB, dir, address string) (ca []byte) {
+// writeCertificate writes to dir cert.pem and key.pem for localhost and some IP
+// addresses and names, and ca.pem, the CA that signed them, which it returns too.
+func writeCertificate(t testing.TB, dir string, addresses ...string) (ca []byte) {
+	t.Helper()
+	return writeCertificateFor(t, dir, 25*time.Hour, 24*time.Hour, addresses...)
+}
+
+// writeCertificateFor is writeCertificate for one that lasts for life, of which so much
+// is left.
+func writeCertificateFor(t testing.TB, dir string, life, left time.Duration, addresses ...string) (ca []byte) {
 	t.Helper()
 	caKey, key := newKey(t), newKey(t)
 	template := x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "Lockstep test CA"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(24 * time.Hour),
+		NotBefore:             time.Now().Add(left - life),
+		NotAfter:              time.Now().Add(left),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -37,7 +44,13 @@ func writeCertificate(t testing.TB, dir, address string) (ca []byte) {
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames = []string{"localhost"}
-	template.IPAddresses = []net.IP{net.ParseIP(address)}
+	for _, address := range addresses {
+		if ip := net.ParseIP(address); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, address)
+		}
+	}
 	der := sign(t, &template, &issuer, key, caKey)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -27,7 +28,9 @@ type SlapdServer struct {
 type slapdOptions struct {
 	ppolicy, tls, syncprov, memberof, otp, noOATH, noPolicies bool
 	sizeLimit                                                 int
+	life, left                                                time.Duration // of the certificate; 0: a day
 	schemas                                                   []string
+	access                                                    string
 }
 
 // SlapdOption is an option of [Slapd].
@@ -44,6 +47,15 @@ func WithoutPolicies() SlapdOption { return func(o *slapdOptions) { o.noPolicies
 // WithTLS makes the server speak ldaps at TLSURL and StartTLS at URL, with a
 // certificate of a CA of its own.
 func WithTLS() SlapdOption { return func(o *slapdOptions) { o.tls = true } }
+
+// WithTLSFor is WithTLS by a certificate that lasts for life, of which so much is left.
+func WithTLSFor(life, left time.Duration) SlapdOption {
+	return func(o *slapdOptions) { o.tls, o.life, o.left = true, life, left }
+}
+
+// WithAccess puts a line before the rules of who may do what, such as "access to
+// attrs=oathSecret by * read". %s in it is ServiceDN.
+func WithAccess(line string) SlapdOption { return func(o *slapdOptions) { o.access = line } }
 
 // WithSizeLimit limits the searches of the service account, too.
 func WithSizeLimit(n int) SlapdOption { return func(o *slapdOptions) { o.sizeLimit = n } }
@@ -100,7 +112,7 @@ func Slapd(t testing.TB, options ...SlapdOption) *SlapdServer {
 	if s.options.tls {
 		s.TLSURL = fmt.Sprintf("ldaps://localhost:%d", Port(t))
 		urls += " " + s.TLSURL
-		s.CA = writeCertificate(t, s.dir, "127.0.0.1")
+		s.CA = s.certify(t)
 	}
 	s.configure(t)
 	program := Tool(t, "slapd")
@@ -111,6 +123,14 @@ func Slapd(t testing.TB, options ...SlapdOption) *SlapdServer {
 	s.Start(t)
 	s.Add(t, fmt.Sprintf("dn: %s\nobjectClass: dcObject\nobjectClass: organization\no: Example\n\n", s.BaseDN)+s.people())
 	return s
+}
+
+func (s *SlapdServer) certify(t testing.TB) (ca []byte) {
+	t.Helper()
+	if s.options.life == 0 {
+		return writeCertificate(t, s.dir, "127.0.0.1")
+	}
+	return writeCertificateFor(t, s.dir, s.options.life, s.options.left, "127.0.0.1")
 }
 
 // conf is the path of the configuration.
@@ -158,6 +178,9 @@ func (s *SlapdServer) configure(t testing.TB) {
 		limit = strconv.Itoa(s.options.sizeLimit)
 	}
 	line("limits dn.exact=%q size=%s time=unlimited", s.ServiceDN, limit)
+	if s.options.access != "" {
+		line("%s", strings.ReplaceAll(s.options.access, "%s", strconv.Quote(s.ServiceDN)))
+	}
 	line("access to attrs=userPassword by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by self read by * none", s.ServiceDN)
 	s.overlays(line)

@@ -128,7 +128,7 @@ func (s *Store) watchAlarms() {
 
 // lookForAlarms logs what has changed since the last time.
 func (s *Store) lookForAlarms(last []string) []string {
-	alarms, err := s.alarms(s.background)
+	alarms, err := s.cluster.alarms(s.background)
 	if err != nil || slices.Equal(alarms, last) {
 		return last
 	}

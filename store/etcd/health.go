@@ -65,6 +65,8 @@ type Member struct {
 	Leader   bool
 	DBSize   int64 // bytes
 	Quota    int64 // bytes; 0 if the node does not tell, as before etcd 3.6
+	Learner  bool  // it has no vote yet
+	Took     time.Duration
 	Err      error // why the rest is not known
 }
 
@@ -76,12 +78,16 @@ func (s *Store) Health(ctx context.Context) Health {
 	if err := s.usable(); err != nil {
 		return Health{Err: err}
 	}
-	h := Health{Members: make([]Member, len(s.cluster.nodes))}
+	return s.cluster.health(ctx)
+}
+
+func (c *cluster) health(ctx context.Context) Health {
+	h := Health{Members: make([]Member, len(c.nodes))}
 	var asked sync.WaitGroup
-	for i, n := range s.cluster.nodes {
+	for i, n := range c.nodes {
 		asked.Go(func() { h.Members[i] = n.member(ctx) })
 	}
-	asked.Go(func() { h.Alarms, h.Err = s.alarms(ctx) })
+	asked.Go(func() { h.Alarms, h.Err = c.alarms(ctx) })
 	asked.Wait()
 	return h
 }
@@ -95,11 +101,13 @@ func (n *node) member(ctx context.Context) Member {
 	}
 	ctx, cancel := context.WithTimeout(ctx, memberWait)
 	defer cancel()
+	began := time.Now()
 	status, err := client.Status(ctx, n.endpoint)
 	if err != nil {
 		m.Err = err
 		return m
 	}
+	m.Took, m.Learner = time.Since(began), status.IsLearner
 	m.Version, m.DBSize, m.Quota = status.Version, status.DbSize, status.DbSizeQuota
 	m.Leader = status.Leader != 0 && status.Leader == status.Header.GetMemberId()
 	return m
@@ -112,9 +120,9 @@ func (n *node) alarms(ctx context.Context, client *clientv3.Client) (*clientv3.A
 }
 
 // alarms asks the nodes in turn. Their answers prove nothing of the quorum.
-func (s *Store) alarms(ctx context.Context) (alarms []string, err error) {
+func (c *cluster) alarms(ctx context.Context) (alarms []string, err error) {
 	var reply *clientv3.AlarmResponse
-	for _, n := range s.cluster.nodes {
+	for _, n := range c.nodes {
 		var client *clientv3.Client
 		if client, err = n.conn(); err != nil {
 			continue

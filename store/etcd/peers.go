@@ -140,6 +140,10 @@ func beaconOf(value []byte) (b beacon) {
 func (s *Store) beat() {
 	ctx, cancel := context.WithTimeout(s.background, probeWait)
 	defer cancel()
+	s.noteWrite(s.announce(ctx))
+}
+
+func (s *Store) announce(ctx context.Context) error {
 	_, _, err := ask(ctx, s.cluster, func(ctx context.Context, to *node) (*pb.TxnResponse, error) {
 		// Anew for each try, or those that come late would tell the wrong time.
 		value, err := json.Marshal(beacon{Name: s.opts.Name, Version: s.opts.Version, Clock: s.opts.Now().UTC()})
@@ -151,7 +155,7 @@ func (s *Store) beat() {
 		put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(s.serverKey(s.id)), Value: value}}}
 		return to.txn(ctx, grouped(&pb.TxnRequest{Success: []*pb.RequestOp{put}}))
 	})
-	s.noteWrite(err)
+	return err
 }
 
 // leave deletes our own entry.
