@@ -48,7 +48,7 @@ func packages(t *testing.T) map[string]pkg {
 func TestArrows(t *testing.T) {
 	parts := []string{"lockstep/radiusd", "lockstep/ldapsync", "lockstep/config", "lockstep/verifier", "lockstep/admin",
 		"lockstep/store", "lockstep/store/bolt", "lockstep/internal/server", "lockstep/internal/radius", "lockstep/internal/qr",
-		"lockstep/internal/sysclock", "lockstep/pam"}
+		"lockstep/internal/sysclock", "lockstep/internal/audit", "lockstep/pam"}
 	allowed := map[string][]string{
 		"lockstep/store":           {"lockstep/verifier"},
 		"lockstep/store/bolt":      {"lockstep/verifier", "lockstep/store"},

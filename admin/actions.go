@@ -8,7 +8,7 @@ import (
 func (h handler) unlock(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	n, err := h.users.Unlock(r.Context(), name)
-	h.audit(r, err, "action", "unlock", "user", capped(name), "failures", n)
+	err = h.audit(r, err, "action", "unlock", "user", capped(name), "failures", n)
 	respond(w, unlocked{n}, err)
 }
 
@@ -18,7 +18,7 @@ func (h handler) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := h.users.Explain(r.Context(), b.User, b.Code.Bytes)
-	h.audit(r, err, "action", "explain", "user", capped(b.User), "result", e.Verdict)
+	err = h.audit(r, err, "action", "explain", "user", capped(b.User), "result", e.Verdict)
 	respond(w, e, err)
 }
 
@@ -28,14 +28,14 @@ func (h handler) resync(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := h.users.Resync(r.Context(), b.User, b.Codes[0].Bytes, b.Codes[1].Bytes)
-	h.audit(r, err, "action", "resync", "user", capped(b.User), "done", res.Done, "offset", res.Offset, "reason", res.Reason)
+	err = h.audit(r, err, "action", "resync", "user", capped(b.User), "done", res.Done, "offset", res.Offset, "reason", res.Reason)
 	respond(w, res, err)
 }
 
 func (h handler) resetClock(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	err := h.users.ResetClock(r.Context(), name)
-	h.audit(r, err, "action", "reset-clock", "user", capped(name))
+	err = h.audit(r, err, "action", "reset-clock", "user", capped(name))
 	respond(w, struct{}{}, err)
 }
 
@@ -45,7 +45,7 @@ func (h handler) seed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := h.users.Seed(r.Context(), b.KeyID, time.Duration(b.Period)*time.Second, b.Step, b.At)
-	h.audit(r, err, "action", "seed", "key_id", capped(b.KeyID))
+	err = h.audit(r, err, "action", "seed", "key_id", capped(b.KeyID))
 	respond(w, struct{}{}, err)
 }
 
@@ -53,17 +53,6 @@ func (h handler) doctor(w http.ResponseWriter, r *http.Request) {
 	findings, err := h.users.Doctor(r.Context())
 	asks := r.URL.Query().Get("version")
 	respond(w, append([]Finding{compared(asks, version())}, findings...), err)
-}
-
-// audit writes the line about an action: what, to whom, with what outcome, and
-// which user of this machine wanted it.
-func (h handler) audit(r *http.Request, err error, facts ...any) {
-	facts = append(facts, "uid", peer(r.Context()))
-	if err != nil {
-		h.log.Warn("admin action failed", append(facts, "err", err)...)
-		return
-	}
-	h.log.Info("admin action", facts...)
 }
 
 // capped keeps a name that fills a request from filling the log: no User-Name

@@ -54,7 +54,7 @@ func serve(t *testing.T, u *users, log *bytes.Buffer) (*Client, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(u, slog.New(slog.NewTextHandler(log, nil)))
+	s := NewServer(u, slog.New(slog.NewTextHandler(log, nil)), nil)
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	return NewClient(path), path

@@ -181,7 +181,7 @@ func send(u *users, method, path, kind, body string) (*httptest.ResponseRecorder
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", kind)
 	w := httptest.NewRecorder()
-	NewServer(u, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))).Handler.ServeHTTP(w, r)
+	NewServer(u, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil).Handler.ServeHTTP(w, r)
 	return w, log.String()
 }
 
@@ -212,7 +212,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil || f.Error != `the body is not as wanted: {"user":"NAME","codes":["DIGITS","DIGITS"]}` {
 		t.Errorf("%q, %v", w.Body, err)
 	}
-	if s := NewServer(&users{}, slog.New(slog.DiscardHandler)); s.ReadTimeout <= 0 || s.ReadTimeout > 10*time.Second {
+	if s := NewServer(&users{}, slog.New(slog.DiscardHandler), nil); s.ReadTimeout <= 0 || s.ReadTimeout > 10*time.Second {
 		t.Errorf("a body may take %v", s.ReadTimeout)
 	}
 }

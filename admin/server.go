@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,9 +71,9 @@ func restrict(path, group string) error {
 }
 
 // NewServer returns a server for u that logs each action, with the user ID of
-// the process that asked.
-func NewServer(u Users, log *slog.Logger) *http.Server {
-	h := handler{u, log}
+// the process that asked, and has trail record it; nil for none.
+func NewServer(u Users, log *slog.Logger, trail Trail) *http.Server {
+	h := handler{u, log, trail}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/users", h.list)
 	// A name is a parameter and no part of the path, which "." and ".." change.
@@ -86,9 +85,10 @@ func NewServer(u Users, log *slog.Logger) *http.Server {
 	mux.HandleFunc("POST /v1/reset-clock", h.resetClock)
 	mux.HandleFunc("POST /v1/seed", h.seed)
 	mux.HandleFunc("POST /v1/update", h.update)
+	mux.HandleFunc("POST /v1/report", h.report)
 	mux.HandleFunc("GET /v1/sealing-keys", h.sealingKeys)
 	return &http.Server{
-		Handler:        mux,
+		Handler:        h.recorded(mux),
 		ReadTimeout:    5 * time.Second,
 		WriteTimeout:   30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
@@ -100,6 +100,7 @@ func NewServer(u Users, log *slog.Logger) *http.Server {
 type handler struct {
 	users Users
 	log   *slog.Logger
+	trail Trail
 }
 
 func (h handler) list(w http.ResponseWriter, r *http.Request) {
@@ -132,14 +133,4 @@ func refuse(w http.ResponseWriter, status int, why string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(failure{why})
-}
-
-type peerKey struct{}
-
-func peer(ctx context.Context) int {
-	uid, ok := ctx.Value(peerKey{}).(int)
-	if !ok {
-		return -1
-	}
-	return uid
 }

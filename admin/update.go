@@ -8,7 +8,7 @@ import (
 // update has the server look at once at what has changed in the directory.
 func (h handler) update(w http.ResponseWriter, r *http.Request) {
 	err := h.users.Update(r.Context())
-	h.audit(r, err, "action", "update")
+	err = h.audit(r, err, "action", "update")
 	respond(w, struct{}{}, err)
 }
 

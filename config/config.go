@@ -43,6 +43,7 @@ type Config struct {
 	Verifier  Verifier
 	Admin     Admin
 	Metrics   Metrics
+	Audit     Audit
 	Log       Log
 }
 
@@ -167,6 +168,7 @@ func (d *document) read(values map[string]any) *Config {
 		Verifier:  readVerifier(top.sub("verifier")),
 		Admin:     readAdmin(top.sub("admin")),
 		Metrics:   readMetrics(top.sub("metrics")),
+		Audit:     readAudit(top.sub("audit")),
 		Log:       readLog(top.sub("log")),
 	}
 	c.Secrets = d.secrets

@@ -30,6 +30,9 @@ func (c *Config) Warnings() (warnings []string) {
 	} else if len(c.Store.Etcd.Endpoints) > 0 {
 		warn("store.endpoints is not used with engine = %q, but by \"lockstep store copy\"", c.Store.Engine)
 	}
+	if c.Audit.clear() {
+		warn("audit trail goes to %s in the clear, with the names of those who log in; use tls://", c.Audit.Syslog)
+	}
 	for _, client := range c.Radius.Clients {
 		if client.Address.Bits() == 0 {
 			warn("client %q: address %s lets the whole world ask", client.Name, client.Address)

@@ -33,6 +33,12 @@ type Server struct {
 	// packets wait and must not block. Nil means always ready.
 	Ready func() error
 
+	// Audit is told of each decision before its reply leaves, and of each request
+	// about which there could be none; not of packets that are dropped. An error
+	// means that no reply is sent. Several goroutines call it at once. Nil is told
+	// nothing.
+	Audit func(context.Context, Decided) error
+
 	// Workers is how many logins are decided at once; default 512. A worker
 	// waits for a directory or a store most of the time: there must be more of
 	// them than a slow one can hold, for the logins that do not need it. While

@@ -70,6 +70,9 @@ func (s *Server) work(j *job, now time.Time) (r result) {
 	if err == nil {
 		reply, err = s.reply(j, a)
 	}
+	if s.Audit != nil {
+		err = s.audit(j, a, err)
+	}
 	now = s.now()
 	took := now.Sub(j.received)
 	var quiet silence

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/tokenfile"
 	"lockstep/ldapsync"
@@ -83,12 +85,22 @@ func (a *app) enrollAll(cfg *config.Config, dir *ldapsync.Directory, e enrolment
 	case b.wrote && e.ldif:
 		a.warnOfLDIF(cfg, e.replace)
 	case b.wrote:
+		b.record(cfg)
 		a.tellServer(cfg.Admin.Socket)
 	}
 	if e := b.print(func(*row) bool { return true }); e != nil {
 		return e
 	}
 	return b.outcome(err)
+}
+
+// record has the trail say who was enrolled.
+func (b *batch) record(cfg *config.Config) {
+	for _, r := range b.rows {
+		if r.Outcome == rowEnrolled {
+			b.app.record(cfg, admin.Report{Action: "enroll", User: r.User, Text: strings.TrimSpace("from a file " + b.how())})
+		}
+	}
 }
 
 // outcome is what the command ends with, after err has ended the writing.

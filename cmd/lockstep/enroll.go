@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/opaque"
 	"lockstep/internal/server"
@@ -178,7 +179,11 @@ func (a *app) enrollOne(cfg *config.Config, dir *ldapsync.Directory, name string
 		c, err = a.confirm(key)
 	}
 	if err == nil {
-		err = enrollFailure(name, dir.Enroll(ctx, name, record, o))
+		err = dir.Enroll(ctx, name, record, o)
+		if !e.ldif {
+			a.record(cfg, admin.Report{Action: "enroll", User: name, Text: e.how(), Error: failed(err)})
+		}
+		err = enrollFailure(name, err)
 	}
 	if err != nil {
 		return errors.Join(err, e.withdraw(err))
@@ -214,6 +219,20 @@ func (e *enrolment) withdraw(err error) error {
 		return nil
 	}
 	return os.Remove(e.picture)
+}
+
+// how says what is particular about an enrolment.
+func (e *enrolment) how() string {
+	var how []string
+	for _, o := range []struct {
+		set  bool
+		name string
+	}{{e.replace, "replace"}, {e.add, "add"}, {e.pending, "pending"}} {
+		if o.set {
+			how = append(how, o.name)
+		}
+	}
+	return strings.Join(how, " ")
 }
 
 // oneName is what to do about a name that two entries have.

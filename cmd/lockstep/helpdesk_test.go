@@ -79,7 +79,7 @@ func (d *desk) serve() *desk {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	s := admin.NewServer(d, slog.New(slog.DiscardHandler))
+	s := admin.NewServer(d, slog.New(slog.DiscardHandler), nil)
 	go s.Serve(l)
 	d.t.Cleanup(func() { s.Close() })
 	return d

@@ -51,6 +51,7 @@ const help = `Usage:
     lockstep user   enroll|revoke|rewrap|show|explain|resync|list|unlock [OPTION ...] [USER]
     lockstep doctor [-config FILE] [-json] [-strict] [-user NAME]
     lockstep store  copy [-config FILE] FROM TO
+    lockstep audit  verify [-json] FILE ...
     lockstep keygen -out FILE | -public FILE
     lockstep version [-json]
 
@@ -65,6 +66,7 @@ Commands:
     doctor   Say what is wrong with clocks, directory, store and clients, and
              what to do about it.
     store    Copy what is kept of each key to another store.
+    audit    Check that nothing in an audit trail was changed or left out.
     keygen   Make the private key that opens sealed keys, and print the public key
              that enrolment needs.
     version  Say which build this is.
@@ -88,7 +90,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 		return statusUsage
 	}
 	commands := map[string]func([]string) error{
-		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "keygen": a.keygen, "store": a.storeCommand, "version": a.version,
+		"serve": a.serve, "check": a.check, "demo": a.demo, "login": a.login, "user": a.user, "doctor": a.doctor, "keygen": a.keygen, "store": a.storeCommand, "audit": a.auditCommand, "version": a.version,
 		"help": a.help, "-h": a.help, "-help": a.help, "--help": a.help, "-version": a.version, "--version": a.version,
 	}
 	command, ok := commands[args[0]]

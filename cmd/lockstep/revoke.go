@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"lockstep/admin"
 	"lockstep/internal/server"
 	"lockstep/ldapsync"
 )
@@ -34,7 +35,11 @@ func (a *app) revoke(args []string) error {
 		return err
 	}
 	name := fs.Arg(0)
-	if err := dir.Revoke(context.Background(), name, o); err != nil {
+	err = dir.Revoke(context.Background(), name, o)
+	if !w.ldif {
+		a.record(cfg, admin.Report{Action: "revoke", User: name, Error: failed(err)})
+	}
+	if err != nil {
 		return revokeFailure(name, err)
 	}
 	if w.ldif {

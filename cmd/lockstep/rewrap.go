@@ -86,6 +86,9 @@ func (a *app) rewrapIn(cfg *config.Config, o ldapsync.EnrollOptions, asJSON bool
 	if result.Sealed > 0 && !o.DryRun {
 		a.tellServer(cfg.Admin.Socket)
 	}
+	if !o.DryRun {
+		a.record(cfg, admin.Report{Action: "rewrap", Text: fmt.Sprintf("%d sealed, %d kept, %d failed", result.Sealed, result.Kept, len(result.Failed)), Error: failed(err)})
+	}
 	if e := a.printRewrapped(result, o.DryRun, asJSON); e != nil {
 		return e
 	}

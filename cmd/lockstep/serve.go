@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -19,7 +20,7 @@ import (
 const shutdownTime = 8 * time.Second
 
 func (a *app) serve(args []string) error {
-	fs := a.flags("serve", "serve [-config FILE]\n\nAnswers RADIUS requests until SIGTERM or SIGINT. SIGHUP reads the configuration again;\na broken one changes nothing.\n")
+	fs := a.flags("serve", "serve [-config FILE]\n\nAnswers RADIUS requests until SIGTERM or SIGINT. SIGHUP reads the configuration again;\na broken one changes nothing. SIGUSR1 opens the file of the audit trail anew.\n")
 	cfg, path, err := a.load(fs, args, 0)
 	if err != nil {
 		return err
@@ -27,11 +28,11 @@ func (a *app) serve(args []string) error {
 	level := &slog.LevelVar{}
 	lines := loglines.NewWriter(a.err)
 	defer lines.Close() // when nobody logs any more, and before main says why it ends
-	log := logger(lines, cfg, level)
+	log := logger(lines, cfg, level, toJournal(a.err, os.Getenv("JOURNAL_STREAM")))
 	warn(log, cfg)
 
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -51,6 +52,10 @@ func (a *app) wait(s *server.Server, log *slog.Logger, level *slog.LevelVar, pat
 		case err := <-s.Failed():
 			return errors.Join(err, stop(s, log))
 		case sig := <-signals:
+			if sig == syscall.SIGUSR1 {
+				s.FollowAudit()
+				continue
+			}
 			if sig != syscall.SIGHUP {
 				log.Info("stopping", "signal", sig.String())
 				return stop(s, log)
@@ -67,6 +72,7 @@ func reload(s *server.Server, log *slog.Logger, level *slog.LevelVar, path strin
 	if err == nil {
 		err = s.Reload(cfg)
 	}
+	s.Reloaded(err)
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):
@@ -93,12 +99,16 @@ func stop(s *server.Server, log *slog.Logger) error {
 	return err
 }
 
-func logger(lines *loglines.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+func logger(lines *loglines.Writer, cfg *config.Config, level *slog.LevelVar, journal bool) *slog.Logger {
 	level.Set(cfg.Log.Level)
 	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(lines, options)
+	build := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 	if cfg.Log.Format == "json" {
-		h = slog.NewJSONHandler(lines, options)
+		build = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
+	}
+	h := build(lines)
+	if journal {
+		h = newJournalHandler(lines, level, cfg.Log.Format == "text", build)
 	}
 	return slog.New(loglines.Handler(h, lines))
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"lockstep/admin"
 	"lockstep/config"
 	"lockstep/internal/server"
 	"lockstep/store"
@@ -51,10 +52,11 @@ func (a *app) storeCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.copyStore(cfg.Store, fs.Arg(0), fs.Arg(1))
+	return a.copyStore(cfg, fs.Arg(0), fs.Arg(1))
 }
 
-func (a *app) copyStore(c config.Store, from, to string) error {
+func (a *app) copyStore(cfg *config.Config, from, to string) error {
+	c := cfg.Store
 	source, err := storeOf(c, from)
 	if err != nil {
 		return err
@@ -81,6 +83,7 @@ func (a *app) copyStore(c config.Store, from, to string) error {
 		return fmt.Errorf("store copy: %s: %w", to, err)
 	}
 	copied, err := a.copyAll(ctx, one, other)
+	a.record(cfg, admin.Report{Action: "store-copy", Text: fmt.Sprintf("from %s to %s: %d copied, %d there already, %d differ", from, to, copied.Written, copied.Same, copied.Differ), Error: failed(err)})
 	return errors.Join(a.tellCopied(copied, err), closed(other))
 }
 

@@ -34,6 +34,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 			r.clients(*s.clients.Load(), s.radius.Clients(), s.began, now)
 			r.strangers(s.radius.Strangers(strangersTold))
 			r.sockets(s.sockets)
+			r.audit(s)
 			r.process(s.cfg.Directory.Pool)
 			r.swap(readSwap())
 		},

@@ -24,6 +24,7 @@ import (
 
 	"lockstep/admin"
 	"lockstep/config"
+	"lockstep/internal/audit"
 	"lockstep/internal/sysclock"
 	"lockstep/ldapsync"
 	"lockstep/radiusd"
@@ -44,8 +45,9 @@ type Server struct {
 	admin    *http.Server
 	clock    *sysclock.Watch
 	alarms   *alarms
-	sharing  *sharing   // nil for a store of this server alone
-	metrics  *measuring // nil if nobody is to see any
+	trail    *audit.Trail // nil keeps nothing
+	sharing  *sharing     // nil for a store of this server alone
+	metrics  *measuring   // nil if nobody is to see any
 	sockets  []net.PacketConn
 	began    time.Time // by the clock of this machine
 	space    spaceTrend
@@ -76,6 +78,10 @@ func StartAt(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Serve
 	if err := s.start(now); err != nil {
 		s.stop()
 		s.close()
+		s.trail.Note("start", slog.String("result", "failed"), slog.String("reason", err.Error()))
+		ctx, cancel := context.WithTimeout(context.Background(), trailTime)
+		defer cancel()
+		s.trail.Close(ctx)
 		return nil, err
 	}
 	return s, nil
@@ -84,6 +90,9 @@ func StartAt(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Serve
 func (s *Server) start(now func() time.Time) error {
 	name, err := serverName(s.cfg)
 	if err != nil {
+		return err
+	}
+	if err := s.openTrail(); err != nil {
 		return err
 	}
 	if s.store, err = OpenStore(s.cfg.Store, name, s.log, now); err != nil {
@@ -99,7 +108,7 @@ func (s *Server) start(now func() time.Time) error {
 	s.verifier.SetTrusted(s.clock.Trusted)
 	s.tune(s.cfg)
 
-	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, Ready: s.ready}
+	s.radius = &radiusd.Server{Log: s.log, Now: time.Now, Ready: s.ready, Audit: s.auditLogin()}
 	if err := s.radius.SetClients(s.gate(clients(s.cfg.Radius, s.verifier, s.dir))); err != nil {
 		return err
 	}
@@ -178,7 +187,7 @@ func (s *Server) open(addrs []netip.AddrPort) ([]net.PacketConn, error) {
 }
 
 func (s *Server) openAdmin() (err error) {
-	s.admin = admin.NewServer(s.users(), s.log)
+	s.admin = admin.NewServer(s.users(), s.log, s.adminTrail())
 	if s.cfg.Admin.Socket != "" {
 		s.adminSocket, err = admin.Listen(s.cfg.Admin.Socket, s.cfg.Admin.Group)
 	}
@@ -200,7 +209,7 @@ func (s *Server) run(what string, f func() error) {
 // Where they cannot, Status-Server is not answered, so that appliances turn to
 // their next server (RFC 5997, section 4.2).
 func (s *Server) ready() error {
-	if err := s.storeReady(); err != nil {
+	if err := s.mayDecide(); err != nil {
 		return err
 	}
 	return s.dir.healthy()
@@ -310,7 +319,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	done := make(chan error, 1)
 	go func() {
-		e := s.close()
+		e := s.closeTrail(ctx) // which does not wait for the store
+		e = errors.Join(e, s.close())
 		s.wait.Wait()
 		done <- e
 	}()

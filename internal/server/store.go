@@ -85,8 +85,9 @@ func serverName(c *config.Config) (string, error) {
 	return host + " " + c.Radius.Listen[0].String(), nil
 }
 
-// gated asks nothing while the store is known not to answer: a name that nobody
-// has would get its refusal then, and all others silence.
+// gated asks nothing while the store is known not to answer, or the audit trail
+// not to be written: a name that nobody has would get its refusal then, and all
+// others silence, and codes would be spent in vain.
 type gated struct {
 	radiusd.Authenticator
 	closed func() error
@@ -94,7 +95,7 @@ type gated struct {
 
 func (g gated) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.Answer, error) {
 	if err := g.closed(); err != nil {
-		return radiusd.Answer{}, fmt.Errorf("the store cannot be used: %w", err)
+		return radiusd.Answer{}, err
 	}
 	return g.Authenticator.Authenticate(ctx, r)
 }
@@ -103,7 +104,7 @@ func (g gated) Authenticate(ctx context.Context, r *radiusd.Request) (radiusd.An
 func (s *Server) gate(clients []radiusd.Client) []radiusd.Client {
 	for i := range clients {
 		s.metrics.measure(&clients[i])
-		clients[i].Auth = gated{clients[i].Auth, s.storeReady}
+		clients[i].Auth = gated{clients[i].Auth, s.mayDecide}
 		s.metrics.countUndecided(&clients[i])
 	}
 	return clients

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -207,6 +208,7 @@ func needRestart(was, is *config.Config) []string {
 		"radius.accounting": slices.Equal(was.Radius.Accounting, is.Radius.Accounting),
 		"admin":             was.Admin == is.Admin,
 		"metrics":           was.Metrics == is.Metrics,
+		"audit":             reflect.DeepEqual(was.Audit, is.Audit),
 
 		"verifier.trust_clock": was.Verifier.TrustClock == is.Verifier.TrustClock,
 		"log.format":           was.Log.Format == is.Log.Format,
