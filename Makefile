@@ -9,7 +9,7 @@ FAULTS ?= 30m
 USERS ?= 10000
 ROUNDS ?= 4
 
-.PHONY: build pam demo test test-faults test-directories lint fuzz bench bench-peer fleet tools
+.PHONY: build pam demo test test-faults test-directories lint fuzz bench bench-peer fleet tools packages test-packages
 
 build:
 	$(GO) build -trimpath -o $(BIN)/lockstep ./cmd/lockstep
@@ -21,7 +21,11 @@ pam:
 		-DLOCKSTEP_HELPER='"$(HELPER)"' -shared -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed \
 		-o $(BIN)/pam_lockstep.so pam/module/pam_lockstep.c -lpam
 	CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo -buildmode=pie \
-		-ldflags '-s -w -linkmode=external -extldflags "-Wl,-z,relro,-z,now,-z,noexecstack"' -o $(BIN)/lockstep-pam ./pam/lockstep-pam
+		-ldflags '-s -w -buildid= -linkmode=external -extldflags "-Wl,-z,relro,-z,now,-z,noexecstack"' -o $(BIN)/lockstep-pam ./pam/lockstep-pam
+
+# deb and rpm for amd64 and arm64, in bin/packages. VERSION and MAINTAINER may be set.
+packages:
+	packaging/build $(BIN)/packages
 
 demo: build
 	./bin/lockstep demo
@@ -46,6 +50,12 @@ test-faults: tools
 test-directories:
 	internal/testenv/install-directories
 	LOCKSTEP_TEST_DIRECTORIES=1 LOCKSTEP_TEST_ALL=1 $(GO) test -race -run 'DirectoryServer389|SambaAD' ./...
+
+# The packages: built twice, looked at, installed, run under systemd, upgraded, removed,
+# purged. Needs root; a bare Debian is kept in the user's cache.
+test-packages:
+	internal/testenv/install-packages lintian apparmor debootstrap systemd-container rpm gcc libpam0g-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	LOCKSTEP_TEST_PACKAGES=1 LOCKSTEP_TEST_ALL=1 $(GO) test -v -timeout 60m ./packaging
 
 lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

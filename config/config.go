@@ -131,6 +131,24 @@ func LoadDirectory(path string) (*Config, error) {
 	return loadWith(path, files{secret: secretfile.Read, public: readPublic, clientless: true})
 }
 
+// LoadAdmin reads no more of the configuration than [admin], for those who may use
+// the socket and need not be able to read any secret. An error is of type [Faults].
+func LoadAdmin(path string) (Admin, error) {
+	text, err := readPublic(path)
+	if err != nil {
+		return Admin{}, Faults{{File: path, Message: "cannot read the configuration: " + err.Error()}}
+	}
+	d, values, err := open(path, string(text), files{})
+	if err != nil {
+		return Admin{}, err
+	}
+	c := readAdmin(d.table("", values).sub("admin"))
+	if faults := d.sorted(); len(faults) > 0 {
+		return Admin{}, faults
+	}
+	return c, nil
+}
+
 func loadWith(path string, files files) (*Config, error) {
 	text, err := readPublic(path)
 	if err != nil {
@@ -141,22 +159,30 @@ func loadWith(path string, files files) (*Config, error) {
 
 // parse is Load for the text of a file at path.
 func parse(path, text string, files files) (*Config, error) {
-	values, fault := decode(text)
-	if fault != nil {
-		fault.File = path
-		return nil, Faults{*fault}
-	}
-	absolute, err := filepath.Abs(path)
+	d, values, err := open(path, text, files)
 	if err != nil {
-		return nil, Faults{{File: path, Message: "cannot tell the current directory: " + err.Error()}}
+		return nil, err
 	}
-	d := &document{file: path, dir: filepath.Dir(absolute), places: indexKeys(text), files: files, faulty: map[string]bool{}}
 	c := d.read(values)
-	c.Path = absolute
+	c.Path = filepath.Join(d.dir, filepath.Base(path))
 	if faults := d.sorted(); len(faults) > 0 {
 		return nil, faults
 	}
 	return c, nil
+}
+
+// open makes a document of the text of a file at path.
+func open(path, text string, files files) (*document, map[string]any, error) {
+	values, fault := decode(text)
+	if fault != nil {
+		fault.File = path
+		return nil, nil, Faults{*fault}
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, nil, Faults{{File: path, Message: "cannot tell the current directory: " + err.Error()}}
+	}
+	return &document{file: path, dir: filepath.Dir(absolute), places: indexKeys(text), files: files, faulty: map[string]bool{}}, values, nil
 }
 
 func (d *document) read(values map[string]any) *Config {

@@ -213,3 +213,21 @@ func TestWarningsOfAnLDIFFile(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may use the admin socket need not be able to read secrets.
+func TestLoadAdminNeedsNoSecret(t *testing.T) {
+	dir := write(t, map[string]string{
+		"c.toml": "[directory]\nbind_password_file = \"absent\"\n[admin]\nsocket = \"a.sock\"\n", "none.toml": "", "bad.toml": "[admin]\nsocket = 1\n", "no.toml": "[admin"})
+	for _, tt := range []struct{ name, file, socket, want string }{
+		{"a socket beside the file", "c.toml", filepath.Join(dir, "a.sock"), ""},
+		{"the default", "none.toml", "/run/lockstep/admin.sock", ""},
+		{"a fault in the table", "bad.toml", "", "admin.socket: want a string"},
+		{"no TOML", "no.toml", "", "no.toml:1"},
+		{"no file", "absent.toml", "", "cannot read the configuration"},
+	} {
+		c, err := LoadAdmin(filepath.Join(dir, tt.file))
+		if c.Socket != tt.socket || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %+v, %v", tt.name, c, err)
+		}
+	}
+}

@@ -45,8 +45,13 @@ func (t *table) secret(key string) opaque.Bytes {
 	if path == "" {
 		return opaque.Bytes{}
 	}
-	t.doc.secrets = append(t.doc.secrets, t.doc.absolute(path))
-	content, err := t.doc.files.secret(t.doc.absolute(path))
+	path, err := t.doc.secretPath(path)
+	if err != nil {
+		t.fault(key, "cannot use the credential: %v", err)
+		return opaque.Bytes{}
+	}
+	t.doc.secrets = append(t.doc.secrets, path)
+	content, err := t.doc.files.secret(path)
 	if err != nil {
 		t.fault(key, "cannot use the secret file: %v", err)
 	}

@@ -58,6 +58,7 @@ type crew struct {
 	running [classes]int
 	queues  [classes]line
 	idle    []chan *job // of workers without work, the last to become so last
+	moved   time.Time   // when a job was ended last, or begun while there was none
 	stopped bool
 }
 
@@ -97,6 +98,9 @@ func (c *crew) busy() int { return c.running[fresh] + c.running[challenged] }
 // start gives j to the worker that was busy last: its stack has grown to what
 // the work needs, and is in the processor's cache.
 func (c *crew) start(j *job) {
+	if c.busy() == 0 {
+		c.moved = c.now()
+	}
 	c.running[j.class]++
 	if last := len(c.idle) - 1; last >= 0 {
 		c.idle[last] <- j
@@ -145,6 +149,7 @@ func (c *crew) next(done class, r result, begun time.Time, own chan *job) *job {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.adapt(r, now.Sub(begun))
+	c.moved = now
 	c.running[done]--
 	j := c.pick(now)
 	if j == nil {

@@ -3,6 +3,7 @@ package radiusd
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 )
 
 // socket reads and writes datagrams with the address they were sent to, where
@@ -11,6 +12,8 @@ type socket struct {
 	net.PacketConn
 	udp *net.UDPConn // nil if PacketConn is none
 	id  uint32       // tells sockets apart in the duplicate cache
+
+	busy atomic.Int64 // when the reader took the packet that it has in hand, in Unix ns; 0 for none
 }
 
 func newSocket(conn net.PacketConn, id uint32) *socket {

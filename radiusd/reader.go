@@ -49,7 +49,9 @@ func (s *Server) serve(conn net.PacketConn, p port) error {
 		switch {
 		case err == nil:
 			failed = 0
+			socket.busy.Store(s.now().UnixNano())
 			s.receive(buffer[:n], from, p)
+			socket.busy.Store(0)
 		case s.isClosed():
 			return nil
 		case errors.Is(err, net.ErrClosed) || failed == mostReadFails:

@@ -47,8 +47,12 @@ func (a *app) serve(args []string) error {
 
 // wait serves until a signal or a failure ends it.
 func (a *app) wait(s *server.Server, log *slog.Logger, level *slog.LevelVar, path string, signals <-chan os.Signal) error {
+	dog := watchdog(log, s.Alive)
+	defer dog.stop()
 	for {
 		select {
+		case <-dog.due:
+			dog.feed()
 		case err := <-s.Failed():
 			return errors.Join(err, stop(s, log))
 		case sig := <-signals:

@@ -100,14 +100,19 @@ func (a *app) unlock(args []string) error {
 	return nil
 }
 
-// adminClient reads the command line and then the configuration, and returns a
-// client for its admin socket.
+// adminClient reads the command line and then where the admin socket is, and returns
+// a client for that. Those who may use it need not be able to read the secrets that
+// the rest of the configuration names.
 func (a *app) adminClient(fs *flag.FlagSet, args []string, want int) (*admin.Client, error) {
-	cfg, path, err := a.load(fs, args, want)
+	path := configFlag(fs)
+	if err := a.parse(fs, args, want); err != nil {
+		return nil, err
+	}
+	c, err := config.LoadAdmin(*path)
 	if err != nil {
 		return nil, err
 	}
-	return clientOf(cfg, path)
+	return clientOf(&config.Config{Admin: c}, *path)
 }
 
 func clientOf(cfg *config.Config, path string) (*admin.Client, error) {

@@ -61,6 +61,7 @@ type Server struct {
 	clients  atomic.Pointer[[]config.Client] // in use
 	rules    atomic.Pointer[[]config.Rule]   // in use
 	storeErr atomic.Pointer[error]           // of the last look at the store; nil if it was well
+	looked   atomic.Pointer[time.Time]       // when that look ended
 	wait     sync.WaitGroup
 }
 
@@ -135,6 +136,7 @@ func (s *Server) start(now func() time.Time) error {
 	if err := s.openAdmin(); err != nil {
 		return err
 	}
+	s.noteLook()
 	s.dir.begin(s.ctx, &s.wait, next)
 	s.wait.Go(func() { s.clock.Run(s.ctx) })
 	s.wait.Go(s.watch)
@@ -222,6 +224,7 @@ func (s *Server) watch() {
 	defer tick.Stop()
 	for {
 		s.lookAtStore()
+		s.noteLook()
 		s.metrics.tick(time.Now())
 		if s.sharing == nil {
 			s.space.look(filepath.Dir(s.cfg.Store.Path), time.Now(), freeOn)
