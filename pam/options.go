@@ -47,7 +47,7 @@ func parseOptions(args []string) (options, error) {
 	var wrong []error
 	one, alone, try, use := false, false, false, false
 	for _, arg := range args {
-		name, value, _ := strings.Cut(arg, "=")
+		name, value, given := strings.Cut(arg, "=")
 		switch {
 		case name == "config":
 			o.config = value
@@ -72,7 +72,10 @@ func parseOptions(args []string) (options, error) {
 		case name == "digits":
 			wrong = append(wrong, errors.New("digits: want digits=6 or digits=8"))
 		default:
-			wrong = append(wrong, fmt.Errorf("%.64q: no such option", arg))
+			if given {
+				name += "=..." // its value may be a secret that belongs elsewhere
+			}
+			wrong = append(wrong, fmt.Errorf("%.64q: no such option", name))
 		}
 	}
 	if !filepath.IsAbs(o.config) {

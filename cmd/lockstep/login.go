@@ -22,7 +22,12 @@ func (a *app) login(args []string) error {
 	tries := fs.Int("tries", 3, "send so many times")
 	nas := fs.String("nas-id", "lockstep-login", "send as NAS-Identifier")
 	calling := fs.String("calling-station", "", "send as Calling-Station-Id")
-	if err := a.parse(fs, args, 1); err != nil {
+	err := a.parse(fs, args, 1)
+	if fs.NArg() > 1 { // which may be a password
+		return &failure{status: statusUsage, err: errors.New("login: want the name of a user and nothing after it"),
+			hint: "leave passwords and codes out of the command line, where others can see them: they are asked for"}
+	}
+	if err != nil {
 		return err
 	}
 	if *secretFile == "" {
