@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -86,12 +88,31 @@ func (l *logins) all() {
 	l.odd()
 	l.eventually("the log", func() bool { return strings.Count(l.log.String(), "decision") > 20 })
 	l.process(l.cmd.Process.Pid)
+	l.scrape()
 	l.inFlight()
 	if !strings.Contains(l.log.String(), "goroutine ") {
 		l.t.Error("no traceback was written")
 	}
 	l.look("the log", []byte(l.log.String()))
 	l.folder(l.dir, "secret", "ldap.secret", "people.ldif")
+}
+
+// scrape looks at the metrics, and whether there is anything in them and in the trail.
+func (l *logins) scrape() {
+	shown, err := http.Get("http://" + l.metrics() + "/metrics")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer shown.Body.Close()
+	text, err := io.ReadAll(shown.Body)
+	if err != nil || !strings.Contains(string(text), "lockstep_logins_total{") {
+		l.t.Errorf("metrics: %v, %d octets", err, len(text))
+	}
+	l.look("metrics", text)
+	trail, err := os.ReadFile(filepath.Join(l.dir, "audit.log"))
+	if err != nil || strings.Count(string(trail), "\n") < 20 {
+		l.t.Errorf("the trail: %v, %d octets", err, len(trail))
+	}
 }
 
 // code is user.code with a clock that stands still: what is said to be used must not

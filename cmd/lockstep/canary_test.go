@@ -173,9 +173,12 @@ func (h *hoard) newSite(directory, format string, files map[string]string) *site
 		s.write(name, text)
 	}
 	quick := strings.NewReplacer(`reject_delay = "300ms"`, "", "secret_file =", "reject_delay = \"20ms\"\nsecret_file =").Replace(siteTOML)
-	s.write("lockstep.toml", fmt.Sprintf(quick, directory, s.addr)+fmt.Sprintf("format = %q\n", format))
+	s.write("lockstep.toml", fmt.Sprintf(quick, directory, s.addr)+fmt.Sprintf("format = %q\n[audit]\nfile = \"audit.log\"\n[metrics]\nlisten = %q\n", format, s.metrics()))
 	return s
 }
+
+// metrics is where the site shows its metrics.
+func (s *site) metrics() string { return strings.Replace(s.addr, ":1812", ":9813", 1) }
 
 // wideEntry is entry for passwords that are not of ASCII alone.
 func wideEntry(u user, more ...string) string {
