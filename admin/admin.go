@@ -13,6 +13,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"lockstep/internal/opaque"
@@ -139,6 +140,10 @@ type Users interface {
 
 	// Update reads what has changed in the directory, at once.
 	Update(ctx context.Context) error
+
+	// Backup writes a backup of the store. It knows its own end: after an error
+	// what was written is of no use, and is seen not to be.
+	Backup(ctx context.Context, w io.Writer) error
 
 	// Doctor returns what the server finds in order and what not.
 	Doctor(ctx context.Context) ([]Finding, error)

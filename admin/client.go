@@ -111,15 +111,19 @@ func (c *Client) do(ctx context.Context, method, path string, body, into any) er
 		return c.explain(err)
 	}
 	defer resp.Body.Close()
-	dec := json.NewDecoder(resp.Body)
 	if resp.StatusCode == http.StatusOK {
-		if err := dec.Decode(into); err != nil {
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
 			return fmt.Errorf("read the answer of the server at %s: %w", c.socket, err)
 		}
 		return nil
 	}
+	return c.refused(resp)
+}
+
+// refused returns the error that the server has answered with.
+func (c *Client) refused(resp *http.Response) error {
 	var f failure
-	if err := dec.Decode(&f); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil {
 		return fmt.Errorf("ask the server at %s: %s; does it run the same version?", c.socket, resp.Status)
 	}
 	if resp.StatusCode == http.StatusNotFound {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -47,6 +48,14 @@ func (u *users) ResetClock(_ context.Context, name string) error {
 
 func (u *users) Seed(_ context.Context, keyID string, period time.Duration, step int64, at time.Time) error {
 	u.note("seed %q %v %v %d", keyID, period, step, at.Unix())
+	return u.err
+}
+
+func (u *users) Backup(_ context.Context, w io.Writer) error {
+	if u.err == nil {
+		_, err := io.WriteString(w, "a backup")
+		return err
+	}
 	return u.err
 }
 

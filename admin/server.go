@@ -87,6 +87,7 @@ func NewServer(u Users, log *slog.Logger, trail Trail) *http.Server {
 	mux.HandleFunc("POST /v1/update", h.update)
 	mux.HandleFunc("POST /v1/report", h.report)
 	mux.HandleFunc("GET /v1/sealing-keys", h.sealingKeys)
+	mux.HandleFunc("POST /v1/backup", h.backup)
 	return &http.Server{
 		Handler:        h.recorded(mux),
 		ReadTimeout:    5 * time.Second,

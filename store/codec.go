@@ -22,6 +22,10 @@ const (
 // concerns that record alone.
 var ErrDamaged = errors.New("state is damaged")
 
+// ErrNewer is wrapped, beside ErrDamaged, by the error about a record that a newer
+// Lockstep has written.
+var ErrNewer = errors.New("written by a newer lockstep")
+
 // The layout, after the format byte and before four bytes of CRC-32C. Numbers are varints of encoding/binary in
 // their shortest form, signed ones where they can be negative; lists and
 // strings begin with their count.
@@ -209,6 +213,9 @@ func known(f byte) bool { return f == format || f == formatNoLast }
 func decode(b []byte) (verifier.State, error) {
 	if len(b) == 0 {
 		return verifier.State{}, fmt.Errorf("%w: record is empty", ErrDamaged)
+	}
+	if b[0] > format {
+		return verifier.State{}, fmt.Errorf("%w or %w: it has format %d, this one knows up to %d", ErrDamaged, ErrNewer, b[0], format)
 	}
 	if !known(b[0]) {
 		return verifier.State{}, fmt.Errorf("%w, or of another version: it has format %d, want %d or %d", ErrDamaged, b[0], formatNoLast, format)

@@ -36,6 +36,14 @@ func Copy(ctx context.Context, from, to Store, step func(done, of int)) (Copied,
 	if unreadable != nil && !errors.Is(unreadable, ErrDamaged) {
 		return Copied{}, fmt.Errorf("copy: %w", unreadable)
 	}
+	// First, or a copy that is cut short would be one without it.
+	restored, err := from.Restored(ctx)
+	if err == nil && !restored.IsZero() {
+		err = to.MarkRestored(ctx, restored)
+	}
+	if err != nil {
+		return Copied{}, fmt.Errorf("copy: %w", err)
+	}
 	c := copying{ctx: ctx, from: from, to: to, of: len(ids), step: step}
 	work := make(chan string)
 	var all sync.WaitGroup

@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"lockstep/verifier"
 )
@@ -49,6 +50,15 @@ type Store interface {
 	// spent are good again afterwards for as long as they are in the window,
 	// so a key must not outlive its State.
 	Delete(ctx context.Context, id string) error
+
+	// Restored says when the store was put back from a backup the last time, and
+	// the zero time if never: codes that were right by then count as spent, see
+	// [verifier.Verifier.SetRestored]. It is an error while a restore is not whole.
+	Restored(ctx context.Context) (time.Time, error)
+
+	// MarkRestored has Restored return at from now on, cut to milliseconds, unless
+	// that is later already.
+	MarkRestored(ctx context.Context, at time.Time) error
 
 	// Check reports whether the store can be written, and is meant to be
 	// asked often. While writes succeed it costs nothing. After one has failed

@@ -76,6 +76,9 @@ func (a *attempt) delegated(ctx context.Context, r *Request, t *kept) (Decision,
 	case len(bytes.TrimSpace(way.password)) == 0:
 		return Decision{Reason: Reason{Kind: NoPassword, Delegated: true}}, nil
 	}
+	if reason, yes := t.heldBack(a.now()); yes {
+		return Decision{Reason: reason}, nil
+	}
 	used := a.tag(way.code)
 	way.password = slices.Concat(way.password, way.code)
 	f := finding{way: way, right: []int64{used}}

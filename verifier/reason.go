@@ -40,7 +40,7 @@ type Reason struct {
 	Until    time.Time     // Locked, TooEarly
 	Failures int           // Locked: in a row
 	Digits   int           // NoCode: how many were looked for; 0 for 6 or 8
-	Cause    string        // Unusable, WrongPassword, WrongCode, Denied
+	Cause    string        // Unusable, WrongPassword, WrongCode, Denied; Replayed where nobody knows whether it was
 
 	// OutOfStep is the offset of a code that came with a WrongPassword; 0 if
 	// that code was right.
@@ -123,6 +123,9 @@ func (r Reason) wrongPassword() string {
 }
 
 func (r Reason) replayed() string {
+	if r.Cause != "" {
+		return "replayed" + inBrackets(r.Cause)
+	}
 	if r.Ago < 0 {
 		return "replayed (an old code)"
 	}

@@ -66,7 +66,7 @@ func (a *attempt) search(all []kept, read func(digits int) []split, now time.Tim
 	if len(looks) == 0 {
 		return finding{reason: codeless(all)}
 	}
-	for _, find := range []func(look, time.Time) finding{look.current, look.recent} {
+	for _, find := range []func(look, time.Time) finding{look.current, look.recent, look.doubtful} {
 		if f := first(looks, find, now); f.rank() > 0 {
 			return f
 		}
@@ -123,7 +123,11 @@ func first(looks []look, find func(look, time.Time) finding, now time.Time) find
 // current looks among the codes that let in.
 func (l look) current(now time.Time) finding {
 	var room [24]int64
-	way, step, ok := l.coder.among(l.acceptable(room[:0], l.key, now), l.typed)
+	steps := l.acceptable(room[:0], l.key, now)
+	if l.restored != nil {
+		steps = slices.DeleteFunc(steps, func(step int64) bool { return l.unsure(step, now) })
+	}
+	way, step, ok := l.coder.among(steps, l.typed)
 	switch {
 	case !ok:
 		return finding{}
@@ -222,6 +226,11 @@ func (l look) judge(hits []hit, now time.Time) (f finding, far []int64) {
 		case l.spent(h.step):
 			if f.reason.Kind == WrongCode {
 				f.reason = replayed(l.details(h.step), now)
+			}
+			continue
+		case l.unsureFar(h.step, now):
+			if f.reason.Kind == WrongCode {
+				f.reason = l.mayBeSpent()
 			}
 			continue
 		case l.forward && l.behind(h.step):

@@ -19,16 +19,17 @@ type token struct {
 type kept struct {
 	token
 	State
-	version Version
+	version  Version
+	restored *time.Time // see SetRestored; nil for never
 }
 
 // load returns the attempt's tokens as they are kept now.
 func (a *attempt) load(ctx context.Context) ([]kept, error) {
-	all := make([]kept, len(a.tokens))
+	all, restored := make([]kept, len(a.tokens)), a.restored.Load()
 	for i := range a.tokens {
 		var err error
 		t := &all[i]
-		t.token = a.tokens[i]
+		t.token, t.restored = a.tokens[i], restored
 		if t.State, t.version, err = a.store.Load(ctx, t.id); err != nil {
 			return nil, fmt.Errorf("load state: %w", err)
 		}

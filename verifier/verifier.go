@@ -221,6 +221,7 @@ type Verifier struct {
 	unsure      remembered                               // logins that had no answer, for all that this server can tell
 	told        remembered                               // logins of other servers that this one has let in again
 	peers       atomic.Pointer[map[uint64]time.Duration] // see SetPeerClocks; nil for none known
+	restored    atomic.Pointer[time.Time]                // see SetRestored; nil for never
 
 	locks    locks
 	searches *searches

@@ -71,6 +71,8 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
+func (d *desk) Backup(context.Context, io.Writer) error { return nil }
+
 func (d *desk) SealingKeys(context.Context) ([]string, error) { return nil, nil }
 
 func (d *desk) serve() *desk {

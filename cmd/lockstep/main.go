@@ -50,7 +50,7 @@ const help = `Usage:
     lockstep login  [-server ADDR] [-secret-file FILE] USER
     lockstep user   enroll|revoke|rewrap|show|explain|resync|list|unlock [OPTION ...] [USER]
     lockstep doctor [-config FILE] [-json] [-strict] [-user NAME]
-    lockstep store  copy [-config FILE] FROM TO
+    lockstep store  backup|restore [OPTION ...] BACKUP | copy [OPTION ...] FROM TO
     lockstep audit  verify [-json] FILE ...
     lockstep keygen -out FILE | -public FILE
     lockstep version [-json]
@@ -65,7 +65,8 @@ Commands:
              a code is refused, put the clock of a device right, unlock.
     doctor   Say what is wrong with clocks, directory, store and clients, and
              what to do about it.
-    store    Copy what is kept of each key to another store.
+    store    Back up what is kept of each key, put it back, or copy it to another
+             store.
     audit    Check that nothing in an audit trail was changed or left out.
     keygen   Make the private key that opens sealed keys, and print the public key
              that enrolment needs.

@@ -50,6 +50,10 @@ func (p *progress) step(done, of int) {
 	} else {
 		p.last = now
 	}
+	if p.width == 0 && of == 0 {
+		fmt.Fprintf(p.w, "lockstep: %s: %d\n", p.what, done)
+		return
+	}
 	if p.width == 0 {
 		fmt.Fprintf(p.w, "lockstep: %s: %d of %d\n", p.what, done, of)
 		return
@@ -68,6 +72,9 @@ func (p *progress) end() {
 // bar returns a line of so many columns at most.
 func bar(what string, done, of, width int) string {
 	text := fmt.Sprintf("%s %d of %d", what, done, of)
+	if of == 0 { // nobody knows
+		text = fmt.Sprintf("%s %d", what, done)
+	}
 	room := min(width-len(text)-3, 50)
 	if room < 5 || of == 0 {
 		return text[:max(0, min(len(text), width))]

@@ -31,15 +31,26 @@ copy again after a copy that was cut short is safe.
 
 func (a *app) storeCommand(args []string) error {
 	if len(args) == 0 {
-		return usagef("store: want copy; \"lockstep store copy -help\" says more")
+		return usagef("store: want backup, copy or restore; \"lockstep store backup -help\" says more")
 	}
 	if strings.HasPrefix(args[0], "-h") || args[0] == "--help" || args[0] == "help" {
-		fmt.Fprint(a.out, "Usage:\n    lockstep "+storeUsage)
+		for _, usage := range []string{backupUsage, restoreUsage, storeUsage} {
+			fmt.Fprint(a.out, "Usage:\n    lockstep "+usage+"\n")
+		}
 		return nil
 	}
-	if args[0] != "copy" {
-		return usagef("store: no command %q; want copy", args[0])
+	switch args[0] {
+	case "backup":
+		return a.backupStore(args[1:])
+	case "restore":
+		return a.restoreStore(args[1:])
+	case "copy":
+		return a.copyCommand(args)
 	}
+	return usagef("store: no command %q; want backup, copy or restore", args[0])
+}
+
+func (a *app) copyCommand(args []string) error {
 	fs := a.flags("store copy", storeUsage)
 	path := configFlag(fs)
 	if err := a.parse(fs, args[1:], -1); err != nil {
@@ -68,17 +79,17 @@ func (a *app) copyStore(cfg *config.Config, from, to string) error {
 	if same(source, target) {
 		return usagef("store copy: FROM and TO are the same")
 	}
-	if err := isThere(source); err != nil {
+	if err := isThere("store copy", source); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	one, err := openStopped(ctx, source)
+	one, err := openStopped(ctx, source, "store copy")
 	if err != nil {
 		return fmt.Errorf("store copy: %s: %w", from, err)
 	}
 	defer one.Close()
-	other, err := openStopped(ctx, target)
+	other, err := openStopped(ctx, target, "store copy")
 	if err != nil {
 		return fmt.Errorf("store copy: %s: %w", to, err)
 	}
@@ -135,12 +146,12 @@ func storeOf(c config.Store, name string) (config.Store, error) {
 
 // isThere refuses a file that is not there to be copied from: an empty one would
 // be made of a name that was mistyped.
-func isThere(c config.Store) error {
+func isThere(command string, c config.Store) error {
 	if c.Engine != "bolt" {
 		return nil
 	}
 	if _, err := os.Stat(c.Path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("store copy: there is no file %s", printable(c.Path))
+		return fmt.Errorf("%s: there is no file %s", command, printable(c.Path))
 	}
 	return nil
 }
@@ -167,8 +178,8 @@ const (
 
 // openStopped opens a store that no server may be using, and waits until it
 // answers.
-func openStopped(ctx context.Context, c config.Store) (store.Store, error) {
-	s, err := server.OpenStore(c, "lockstep store copy", slog.New(slog.DiscardHandler), time.Now)
+func openStopped(ctx context.Context, c config.Store, command string) (store.Store, error) {
+	s, err := server.OpenStore(c, "lockstep "+command, slog.New(slog.DiscardHandler), time.Now)
 	if errors.Is(err, bolt.ErrInUse) {
 		return nil, &failure{status: statusError, err: err, hint: "stop the server first: a code that it accepts meanwhile would be good again"}
 	}
@@ -181,10 +192,15 @@ func openStopped(ctx context.Context, c config.Store) (store.Store, error) {
 	return s, nil
 }
 
-func reach(ctx context.Context, s store.Store) error {
+// answers waits until s does.
+func answers(ctx context.Context, s store.Store) error {
 	within, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	if err := repeat(within, func() (bool, error) { err := s.Check(within); return err == nil, err }); err != nil {
+	return repeat(within, func() (bool, error) { err := s.Check(within); return err == nil, err })
+}
+
+func reach(ctx context.Context, s store.Store) error {
+	if err := answers(ctx, s); err != nil {
 		return err
 	}
 	if c, ok := s.(cluster); ok {

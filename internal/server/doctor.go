@@ -27,7 +27,10 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 			r.authorities("directory.ca", "directory.ca_file", s.cfg.Directory.CA, now)
 			r.enrolled(ctx, s)
 		},
-		func(r *report) { r.store(ctx, s, now) },
+		func(r *report) {
+			r.store(ctx, s, now)
+			r.restored(ctx, s, now)
+		},
 		func(r *report) { r.shared(ctx, s, now) },
 		func(r *report) { r.rules(ctx, *s.rules.Load(), dir) },
 		func(r *report) {
@@ -81,4 +84,4 @@ func (r *report) shared(ctx context.Context, s *Server, now time.Time) {
 	r.servers(s.sharing, now)
 }
 
-func (s *Server) users() users { return users{s.verifier, s.dir, s.clock.Trusted, s.doctor} }
+func (s *Server) users() users { return users{s.verifier, s.dir, s.clock.Trusted, s.doctor, s.backup} }

@@ -104,6 +104,9 @@ func (s *Server) start(now func() time.Time) error {
 		return err
 	}
 	s.verifier = verifier.New(s.metrics.directory(s.dir), s.metrics.storeFor(s.store), now)
+	if err := s.beginRestored(); err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
 	s.clock = &sysclock.Watch{Trust: s.cfg.Verifier.TrustClock, Log: s.log}
 	s.alarms = &alarms{log: s.log}
 	s.verifier.SetTrusted(s.clock.Trusted)
@@ -250,6 +253,9 @@ func (s *Server) lookAtStore() {
 	ctx, cancel := context.WithTimeout(s.ctx, lookTime)
 	defer cancel()
 	err := s.store.Check(ctx)
+	if err == nil {
+		err = s.takeRestored(ctx)
+	}
 	if err == nil {
 		err = s.sharing.look(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type users struct {
 	dir      *directory
 	trusted  func() bool // this server's clock
 	doctor   func(context.Context) []admin.Finding
+	backup   func(context.Context, io.Writer) error
 }
 
 func (u users) Doctor(ctx context.Context) ([]admin.Finding, error) { return u.doctor(ctx), nil }

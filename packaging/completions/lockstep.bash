@@ -76,13 +76,28 @@ _lockstep_options() { # COMMAND: its options, those of them with a value, and it
 		argument="nothing"
 		;;
 	"doctor")
-		options="-config -json"
+		options="-config -json -strict -user"
+		valued="-config -user"
+		;;
+	"store backup")
+		options="-config -force -json"
 		valued="-config"
+		argument="files"
+		;;
+	"store restore")
+		options="-clock-was-ahead -config -json -yes"
+		valued="-config"
+		argument="files"
 		;;
 	"store copy")
 		options="-config"
 		valued="-config"
 		argument="words bolt etcd"
+		;;
+	"audit verify")
+		options="-head -json"
+		valued="-head"
+		argument="files"
 		;;
 	"keygen")
 		options="-out -public"
@@ -121,6 +136,8 @@ _lockstep_value() { # COMMAND -OPTION: what its value may be
 	"user list -config") _lockstep_fill files ;;
 	"user unlock -config") _lockstep_fill files ;;
 	"doctor -config") _lockstep_fill files ;;
+	"store backup -config") _lockstep_fill files ;;
+	"store restore -config") _lockstep_fill files ;;
 	"store copy -config") _lockstep_fill files ;;
 	"keygen -out") _lockstep_fill files ;;
 	"keygen -public") _lockstep_fill files ;;
@@ -132,7 +149,7 @@ _lockstep() {
 	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_lockstep_fill words serve check demo login user doctor store keygen version help
+		_lockstep_fill words serve check demo login user doctor store audit keygen version help
 		return
 	fi
 	case $command in
@@ -145,7 +162,14 @@ _lockstep() {
 		;;
 	store)
 		if ((COMP_CWORD == 2)); then
-			_lockstep_fill words copy
+			_lockstep_fill words backup restore copy
+			return
+		fi
+		command+=" ${COMP_WORDS[2]}" first=3
+		;;
+	audit)
+		if ((COMP_CWORD == 2)); then
+			_lockstep_fill words verify
 			return
 		fi
 		command+=" ${COMP_WORDS[2]}" first=3

@@ -37,7 +37,8 @@ complete -c lockstep -n '__lockstep_at' -a demo -d 'Try it without installing an
 complete -c lockstep -n '__lockstep_at' -a login -d 'Ask a RADIUS server as an appliance would, challenges included'
 complete -c lockstep -n '__lockstep_at' -a user -d 'Enroll people, one or many, and revoke; see how they stand, say why a code is refused, put the clock of a device right, unlock'
 complete -c lockstep -n '__lockstep_at' -a doctor -d 'Say what is wrong with clocks, directory, store and clients, and what to do about it'
-complete -c lockstep -n '__lockstep_at' -a store -d 'Copy what is kept of each key to another store'
+complete -c lockstep -n '__lockstep_at' -a store -d 'Back up what is kept of each key, put it back, or copy it to another store'
+complete -c lockstep -n '__lockstep_at' -a audit -d 'Check that nothing in an audit trail was changed or left out'
 complete -c lockstep -n '__lockstep_at' -a keygen -d 'Make the private key that opens sealed keys, and print the public key that enrolment needs'
 complete -c lockstep -n '__lockstep_at' -a version -d 'Say which build this is'
 complete -c lockstep -n '__lockstep_at' -a help -d 'List the commands'
@@ -51,7 +52,11 @@ complete -c lockstep -n '__lockstep_at user' -a resync -d 'Ask for two codes in 
 complete -c lockstep -n '__lockstep_at user' -a list -d 'All enrolled users, a line each'
 complete -c lockstep -n '__lockstep_at user' -a unlock -d 'Forget the failures of USER'
 
+complete -c lockstep -n '__lockstep_at store' -a backup -d 'Writes what is kept of each key to the file BACKUP, or to standard output for "-"'
+complete -c lockstep -n '__lockstep_at store' -a restore -d 'Puts what "store backup" wrote in the place of the state file, or into a cluster where there is nothing below store.prefix'
 complete -c lockstep -n '__lockstep_at store' -a copy -d 'Copies what is kept of each key, its spent codes above all, from one store to another, and overwrites nothing there'
+
+complete -c lockstep -n '__lockstep_at audit' -a verify -d 'Checks the hash chain of an audit trail'
 
 complete -c lockstep -n '__lockstep_options serve' -o config -r -F -d 'read the configuration from FILE'
 
@@ -115,9 +120,26 @@ complete -c lockstep -n '__lockstep_options user unlock' -o config -r -F -d 'rea
 
 complete -c lockstep -n '__lockstep_options doctor' -o config -r -F -d 'read the configuration from FILE'
 complete -c lockstep -n '__lockstep_options doctor' -o json -d 'print JSON'
+complete -c lockstep -n '__lockstep_options doctor' -o strict -d 'exit with 1 for warnings, too'
+complete -c lockstep -n '__lockstep_options doctor' -o user -x -d 'try what NAME may do with keys in the directory'
+
+complete -c lockstep -n '__lockstep_options store backup' -o config -r -F -d 'read the configuration from FILE'
+complete -c lockstep -n '__lockstep_options store backup' -o force -d 'replace BACKUP if it is there'
+complete -c lockstep -n '__lockstep_options store backup' -o json -d 'print JSON, to stderr where BACKUP goes to stdout'
+complete -c lockstep -n '__lockstep_in store backup' -F
+
+complete -c lockstep -n '__lockstep_options store restore' -o clock-was-ahead -d 'take a backup of the future: the clock of its server was wrong, and this machine\'s is right'
+complete -c lockstep -n '__lockstep_options store restore' -o config -r -F -d 'read the configuration from FILE'
+complete -c lockstep -n '__lockstep_options store restore' -o json -d 'print JSON'
+complete -c lockstep -n '__lockstep_options store restore' -o yes -d 'do not ask'
+complete -c lockstep -n '__lockstep_in store restore' -F
 
 complete -c lockstep -n '__lockstep_options store copy' -o config -r -F -d 'read the configuration from FILE'
 complete -c lockstep -n '__lockstep_in store copy' -a 'bolt etcd'
+
+complete -c lockstep -n '__lockstep_options audit verify' -o head -x -d 'want a record with this HASH, as the log or a syslog server has it'
+complete -c lockstep -n '__lockstep_options audit verify' -o json -d 'print what was counted, as JSON'
+complete -c lockstep -n '__lockstep_in audit verify' -F
 
 complete -c lockstep -n '__lockstep_options keygen' -o out -r -F -d 'write a new private key to FILE'
 complete -c lockstep -n '__lockstep_options keygen' -o public -r -F -d 'print the public keys of the private keys in FILE'

@@ -36,6 +36,15 @@
 // a state file without the log that it needs, and a log of another state file
 // or of another time.
 //
+// # Backups
+//
+// [store.Backup] writes what a running Store holds, and [Restore] puts it in the place
+// of a file that nobody uses. A file that was restored says so, see
+// [store.Store].Restored, and is refused by programs that know of no restores. A file that is put
+// back by hand is noticed by what its lock, state.db.lock, remembers: which file was
+// used last, and how far it was by the last Close, Open, or fold of the log. It is not
+// noticed where the lock goes back too, as with a whole disk or machine.
+//
 // The content of the file is taken for damaged until it has proved otherwise;
 // whoever can write the file can make spent codes good again.
 package bolt
@@ -81,13 +90,15 @@ type Store struct {
 	opts   Options
 	health health
 
-	writing      sync.Mutex   // held to write the file; before mu
-	beforeUpdate func() error // for tests; guarded by writing, its error is that of the file
-	mu           sync.RWMutex // guards db
-	db           *bbolt.DB    // nil while the file cannot be opened, and after Close
-	info         os.FileInfo  // of the file first opened
-	lock         *os.File     // held until Close
-	seen         atomic.Int64 // the size it had at least
+	writing      sync.Mutex    // held to write the file; before mu
+	beforeUpdate func() error  // for tests; guarded by writing, its error is that of the file
+	mu           sync.RWMutex  // guards db
+	db           *bbolt.DB     // nil while the file cannot be opened, and after Close
+	info         os.FileInfo   // of the file first opened
+	lock         *os.File      // held until Close
+	seen         atomic.Int64  // the size it had at least
+	restored     atomic.Int64  // see Restored, in milliseconds; 0 for never
+	noted        atomic.Uint64 // see remember
 
 	queue *queue
 
@@ -161,7 +172,11 @@ func (s *Store) open() error {
 	}
 	s.db = db
 	s.seen.Store(s.info.Size())
-	if err := s.recover(); err != nil {
+	err = s.recover()
+	if err == nil {
+		err = s.recall()
+	}
+	if err != nil {
 		return errors.Join(err, s.closeFile())
 	}
 	return nil

@@ -32,6 +32,11 @@ const (
 	formatAlone   = 1
 	formatWithLog = 2
 
+	// One that was restored adds this to either, so that no program takes it that
+	// would have the codes of before good again.
+	formatRestored = 2
+	lastFormat     = formatWithLog + formatRestored
+
 	openTimeout = time.Second
 
 	// Address space, not memory: enough for some 100,000 records before the
@@ -166,8 +171,8 @@ func loadFormat(meta *bbolt.Bucket) (int, error) {
 	switch {
 	case err != nil || format < 1:
 		return 0, errors.New("the file is damaged: it does not say its format")
-	case format > formatWithLog:
-		return 0, fmt.Errorf("the file has format %d, written by a newer lockstep; this one knows up to %d", format, formatWithLog)
+	case format > lastFormat:
+		return 0, fmt.Errorf("the file has format %d, written by a newer lockstep; this one knows up to %d", format, lastFormat)
 	}
 	return format, nil
 }

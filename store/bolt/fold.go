@@ -165,6 +165,7 @@ func (s *Store) foldTable(t *table, hurry bool) error {
 		return err
 	}
 	s.tables.drop()
+	s.remember(t.last)
 	return nil
 }
 

@@ -38,6 +38,9 @@ func (l logInfo) put(tx *bbolt.Tx) error {
 		format = formatWithLog
 	}
 	meta := tx.Bucket(metaBucket)
+	if meta.Get(restoredKey) != nil {
+		format += formatRestored
+	}
 	return errors.Join(meta.Put(logKey, b), meta.Put(formatKey, []byte(strconv.Itoa(format))))
 }
 
@@ -47,7 +50,7 @@ func loadLogInfo(tx *bbolt.Tx) (l logInfo, err error) {
 	if err != nil {
 		return logInfo{}, err
 	}
-	l.needed = format == formatWithLog
+	l.needed = format == formatWithLog || format == formatWithLog+formatRestored
 	b := meta.Get(logKey)
 	if b == nil && !l.needed {
 		return l, nil
@@ -66,12 +69,21 @@ func loadLogInfo(tx *bbolt.Tx) (l logInfo, err error) {
 // What it holds is in memory then, sealed, and still in the log.
 func (s *Store) recover() error {
 	var info logInfo
+	var restored, void uint64
 	if err := s.view(func(tx *bbolt.Tx) (err error) {
 		s.last = tx.Bucket(recordsBucket).Sequence()
 		info, err = loadLogInfo(tx)
+		restored, err = orNumber(tx, restoredKey, err)
+		void, err = orNumber(tx, voidKey, err)
 		return err
 	}); err != nil {
 		return err
+	}
+	s.restored.Store(int64(restored))
+	if void > 0 { // by a restore that was killed at its end
+		if err := journal.Remove(s.path, void); err != nil {
+			return err
+		}
 	}
 	numbers, err := journal.Files(s.path)
 	if err != nil {

@@ -14,10 +14,10 @@
 //     stopped or cut off costs a part of a second.
 //   - Nothing expires: there are no leases.
 //
-// What cannot be noticed: a cluster that was restored from a backup, or made
-// anew, while no server ran. Spent codes are good again then, for as long as
+// What cannot be noticed: a cluster that was restored from a snapshot of etcd's own,
+// and not by [Store.Restore], or made anew, while no server ran. Spent codes are good again then, for as long as
 // their time lasts. While a server runs it refuses such a cluster until
-// it is started again. An operator who restores etcd should keep the servers
+// it is started again. An operator who restores etcd itself should keep the servers
 // stopped for the time that codes are accepted after their time, or for a day if
 // phones are far out of step.
 //

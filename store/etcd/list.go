@@ -19,13 +19,23 @@ const pageLength = 256
 // List implements [store.Store]. It shows one revision, as long as etcd
 // remembers that; the rest then is of a later one.
 func (s *Store) List(ctx context.Context, each func(id string, state verifier.State) error) error {
+	return s.list(ctx, each, false)
+}
+
+// Snapshot is List of one revision, or an error where etcd does not remember that
+// until the end: it is forgotten after a minute or two.
+func (s *Store) Snapshot(ctx context.Context, each func(id string, state verifier.State) error) error {
+	return s.list(ctx, each, true)
+}
+
+func (s *Store) list(ctx context.Context, each func(id string, state verifier.State) error, one bool) error {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return fmt.Errorf("list states: %w", err)
 	}
 	var damaged error
 	page := &pb.RangeRequest{Key: []byte(s.key("")), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(s.key(""))), Limit: pageLength}
 	for more := true; more; {
-		reply, err := s.page(ctx, page)
+		reply, err := s.page(ctx, page, one)
 		if err != nil {
 			return fmt.Errorf("list states: %w", err)
 		}
@@ -49,8 +59,9 @@ func (s *Store) List(ctx context.Context, each func(id string, state verifier.St
 	return damaged
 }
 
-// page fetches one, and stays at its revision for the next.
-func (s *Store) page(ctx context.Context, page *pb.RangeRequest) (*pb.RangeResponse, error) {
+// page fetches one, and stays at its revision for the next: if that is forgotten
+// meanwhile, at a later one, unless there is to be one for all.
+func (s *Store) page(ctx context.Context, page *pb.RangeRequest, one bool) (*pb.RangeResponse, error) {
 	for {
 		if err := s.usable(); err != nil {
 			return nil, err
@@ -60,7 +71,7 @@ func (s *Store) page(ctx context.Context, page *pb.RangeRequest) (*pb.RangeRespo
 		case err == nil && page.Revision == 0:
 			page.Revision = reply.Header.Revision
 			return reply, nil
-		case isCompacted(err) && page.Revision != 0:
+		case isCompacted(err) && page.Revision != 0 && !one:
 			page.Revision = 0
 		default:
 			return reply, err

@@ -37,6 +37,8 @@ func unseal(value []byte) ([]byte, error) {
 	switch {
 	case len(value) < headBytes:
 		return nil, fmt.Errorf("%w: record is too short", store.ErrDamaged)
+	case value[0] > format:
+		return nil, fmt.Errorf("%w or %w: its envelope has format %d, this one knows up to %d", store.ErrDamaged, store.ErrNewer, value[0], format)
 	case value[0] != format:
 		return nil, fmt.Errorf("%w, or of another version: its envelope has format %d, want %d", store.ErrDamaged, value[0], format)
 	default:

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 )
 
@@ -53,6 +54,8 @@ func parseLabel(b []byte) (l label, err error) {
 		return label{}, damaged("it is no log of lockstep")
 	case crc32.Checksum(b[:sectorBytes-4], castagnoli) != binary.BigEndian.Uint32(b[sectorBytes-4:]):
 		return label{}, damaged("the checksum of its label is wrong")
+	case binary.BigEndian.Uint32(b[8:]) > labelFormat:
+		return label{}, fmt.Errorf("the log has format %d, written by a newer lockstep; this one knows up to %d", binary.BigEndian.Uint32(b[8:]), labelFormat)
 	case binary.BigEndian.Uint32(b[8:]) != labelFormat:
 		return label{}, damaged("it has format %d; want %d", binary.BigEndian.Uint32(b[8:]), labelFormat)
 	}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"lockstep/admin"
+	"lockstep/config"
+	"lockstep/store"
+)
+
+// beginRestored takes in whether the store was restored, before the first login. Of
+// a store that several servers share that is known only once it answers, and nobody
+// gets in before.
+func (s *Server) beginRestored() error {
+	if _, shared := s.store.(common); shared {
+		return nil
+	}
+	return s.takeRestored(s.ctx)
+}
+
+// takeRestored tells the verifier when the store was restored. An error means that
+// nobody may be let in.
+func (s *Server) takeRestored(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keysTime)
+	defer cancel()
+	at, err := s.store.Restored(ctx)
+	if err == nil {
+		s.verifier.SetRestored(at)
+	}
+	return err
+}
+
+// restoredTold is how long the doctor tells of a restore: by then it keeps nobody
+// out any more.
+const restoredTold = 48 * time.Hour
+
+// restored tells of a restore that may still keep somebody out.
+func (r *report) restored(ctx context.Context, s *Server, now time.Time) {
+	at, err := s.store.Restored(ctx)
+	if err != nil || at.IsZero() || now.Sub(at) > restoredTold {
+		return // an error is that of the store
+	}
+	r.add(admin.OK, "store.restored", "store", "who is refused since, because a device is ahead, is let in by lockstep user resync",
+		"restored at %s: codes of up to then count as spent", at.Local().Format(time.DateTime))
+}
+
+// backup writes a backup of the store, while logins go on.
+func (s *Server) backup(ctx context.Context, w io.Writer) error {
+	_, err := store.Backup(ctx, s.store, w, BackupHead(ctx, s.cfg.Store, s.store, time.Now()), nil)
+	return err
+}
+
+// BackupHead returns the head of a backup that is made now of what c names.
+func BackupHead(ctx context.Context, c config.Store, from store.Store, now time.Time) store.BackupHead {
+	head := store.BackupHead{Made: now.UTC().Truncate(time.Millisecond), Engine: c.Engine, Program: "unknown"}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		head.Program = info.Main.Version
+	}
+	head.Restored, _ = from.Restored(ctx) // for people
+	return head
+}
+
+// Backup implements [admin.Users].
+func (u users) Backup(ctx context.Context, w io.Writer) error { return u.backup(ctx, w) }
