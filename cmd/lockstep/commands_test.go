@@ -35,7 +35,7 @@ func TestLoginCommand(t *testing.T) {
 	}{
 		{"both in one", alice.password + alice.code(0) + "\n", "alice: accepted\n", 0},
 		{"one after the other", alice.password + "\n" + alice.code(1) + "\n", "alice: accepted\n", 0},
-		{"wrong code", alice.password + "\n000000\n", "alice: rejected\n", 1},
+		{"wrong code", alice.password + "\n" + alice.noCode() + "\n", "alice: rejected\n", 1},
 	} {
 		if out, err, status := login(tt.stdin); out != tt.out || status != tt.status || err != "" {
 			t.Errorf("%s: %q, %q, status %d; want %q, nothing, %d", tt.name, out, err, status, tt.out, tt.status)

@@ -193,6 +193,20 @@ func (u user) code(offset int64) string {
 	return code
 }
 
+// noCode returns digits that are a code of no time that is looked at, as one in 170 of
+// all are.
+func (u user) noCode() string {
+	near := map[string]bool{}
+	for offset := int64(-3000); offset <= 3000; offset++ {
+		near[u.code(offset)] = true
+	}
+	for n := 0; ; n++ {
+		if code := fmt.Sprintf("%06d", n); !near[code] {
+			return code
+		}
+	}
+}
+
 // loopback returns an address that nobody else has: of the many that the
 // loopback network has, one by chance.
 func loopback() string {

@@ -254,10 +254,10 @@ func (s *Server) lookAtStore() {
 	defer cancel()
 	err := s.store.Check(ctx)
 	if err == nil {
-		err = s.takeRestored(ctx)
+		err = s.sharing.look(ctx) // says in the log what is wrong
 	}
 	if err == nil {
-		err = s.sharing.look(ctx)
+		err = s.takeRestored(ctx)
 	}
 	if err != nil {
 		s.storeErr.Store(&err)

@@ -421,11 +421,11 @@ func TestIdle(t *testing.T) {
 		}
 	})
 	for _, how := range []string{"notice", "close"} {
-		c := wire.New(s.Dial(), wire.Options{Timeout: 20 * time.Millisecond})
+		c := wire.New(s.Dial(), wire.Options{Timeout: 300 * time.Millisecond})
 		if _, err := c.TryBind(t.Context(), "uid=alice", canary, nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(30 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 		if !c.Idle() {
 			t.Error("not idle, though nothing has happened but that the deadline of a bind has passed")
 		}
