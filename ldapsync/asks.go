@@ -16,12 +16,16 @@ import (
 // writes a line to the system's log for each such question, and that is a third of what
 // a bind takes there. So it is not asked where it is known to be in vain:
 //
-//   - what is at the other end of this very connection says that it is OpenLDAP, and
-//     names the controls that it knows, and not that of password policies;
+//   - what is at the other end of this very connection says that it is OpenLDAP 2.5 or
+//     later, and names the controls that it knows, and none of the overlay for password
+//     policies. Earlier ones hide that control;
 //   - it names that of the overlay which tells of changes, and changes are being told
 //     by this server. A proxy, which may have servers behind it that know of policies,
 //     has no changes to tell;
-//   - that was so less than a minute ago. The overlay can be loaded at any time.
+//   - that was so less than a minute ago. The overlay can be loaded at any time;
+//   - the server has never answered the question. The first bind after each look puts it
+//     all the same: the overlay pbind has another server check the passwords, which may
+//     have policies, and nothing shows that it is there.
 //
 // All others are asked, also where nobody can tell what they are.
 
@@ -31,7 +35,7 @@ const lookAgain = time.Minute
 // asks tells whether a bind over b is to ask about the password's policy. It may have
 // to ask the server first; the error is then as of a bind that was not sent.
 func (b *binder) asks(ctx context.Context) (bool, error) {
-	if !b.server.followed.Load() {
+	if !b.server.followed.Load() || b.server.policies.Load() {
 		return true, nil
 	}
 	now := b.server.cfg.Now()
@@ -43,21 +47,21 @@ func (b *binder) asks(ctx context.Context) (bool, error) {
 		return true, b.unlooked(err)
 	}
 	b.looked, b.plain = now, plain
-	return !plain, nil
+	return true, nil
 }
 
 // look reads the root DSE (RFC 4512, section 5.1) as whoever was bound last. Who may
 // not see it sees none of what is looked for.
 func (b *binder) look(ctx context.Context) (plain bool, err error) {
-	wait := b.server.cfg.Timeout
-	if end, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(end))
+	deadline := time.Now().Add(b.server.cfg.Timeout)
+	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+		deadline = end
 	}
-	err = b.wire.Search(ctx, wire.Search{Filter: "(objectClass=*)", Attributes: []string{"objectClass", "supportedControl"}})
+	err = b.wire.Search(ctx, wire.Search{Filter: "(objectClass=*)", Attributes: []string{"objectClass", "supportedControl", "supportedExtension"}})
 	for range mostMessages {
 		var m *wire.Message
 		if err == nil {
-			m, err = b.wire.Next(max(wait, time.Millisecond))
+			m, err = b.wire.Next(max(time.Until(deadline), time.Millisecond))
 		}
 		switch {
 		case err != nil:
@@ -78,8 +82,16 @@ func withoutPolicies(root *wire.Message) bool {
 	has := func(attribute, value string) bool {
 		return slices.ContainsFunc(root.Values(attribute), func(v []byte) bool { return string(v) == value })
 	}
-	return has("objectClass", "OpenLDAProotDSE") && has("supportedControl", oidSync) && !has("supportedControl", wire.AskPolicy.OID)
+	return has("objectClass", "OpenLDAProotDSE") && has("supportedExtension", oidTransactions) && has("supportedControl", oidSync) &&
+		!slices.ContainsFunc(ofPolicies, func(oid string) bool { return has("supportedControl", oid) })
 }
+
+// oidTransactions is of RFC 5805, which OpenLDAP has since 2.5. Before that the control of
+// policies may be there without being named.
+const oidTransactions = "1.3.6.1.1.21.1"
+
+// ofPolicies are the controls of the overlay for password policies.
+var ofPolicies = []string{wire.AskPolicy.OID, "1.3.6.1.4.1.42.2.27.9.5.8", "2.16.840.1.113730.3.4.4", "2.16.840.1.113730.3.4.5"}
 
 // unlooked is err for who decides whether to ask again. The bind was not sent.
 func (b *binder) unlooked(err error) error {

@@ -86,6 +86,9 @@ func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.B
 		b.broken = true
 		return PasswordInfo{}, b.lost(err)
 	}
+	if r.Told {
+		b.server.policies.Store(true)
+	}
 	if err = verdict(r); !isVerdict(err) {
 		err = fmt.Errorf("%s: %w", b.server.name, err)
 	}

@@ -229,7 +229,9 @@ type server struct {
 	name   string // the URL, for people
 	health health
 
-	followed atomic.Bool // it tells of changes at the moment, see binder.asks
+	// See binder.asks.
+	followed atomic.Bool // it tells of changes at the moment
+	policies atomic.Bool // it has once answered about a password's policy
 }
 
 func newServers(c *Config) ([]*server, error) {

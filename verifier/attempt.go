@@ -114,9 +114,6 @@ func (r *Request) otherwise(reason Reason) Decision {
 func (a *attempt) finish(ctx context.Context, r *Request, f *finding, all []kept) (Decision, error) {
 	var e early
 	info, refusal, err := a.permitted(ctx, r, f, all, &e)
-	if err != nil || refusal != nil {
-		a.giveBack(ctx, &e)
-	}
 	switch {
 	case err != nil:
 		return Decision{}, err
@@ -137,12 +134,18 @@ func (a *attempt) finish(ctx context.Context, r *Request, f *finding, all []kept
 	return d, nil
 }
 
-// permitted says why somebody with a right code is refused all the same, or nil. It
-// may have claimed the step meanwhile, by e.
+// permitted says why somebody with a right code is refused all the same, or nil. If
+// nothing, it may have claimed the step meanwhile, by e.
 func (a *attempt) permitted(ctx context.Context, r *Request, f *finding, all []kept, e *early) (info PasswordInfo, no *Reason, err error) {
+	yes := false
+	defer func() {
+		if !yes { // be it by a panic, which the server may survive
+			a.giveBack(ctx, e)
+		}
+	}()
 	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
 		var meanwhile func()
-		if a.mayBeEarly(f) {
+		if a.mayBeEarly(r, f, &all[f.token]) {
 			meanwhile = func() {
 				e.begun = true
 				e.claim, e.err = a.spend(ctx, r, f, all)
@@ -153,6 +156,7 @@ func (a *attempt) permitted(ctx context.Context, r *Request, f *finding, all []k
 	if err == nil && no == nil {
 		no, err = a.denied(ctx, r)
 	}
+	yes = err == nil && no == nil
 	return info, no, err
 }
 

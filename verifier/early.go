@@ -21,7 +21,7 @@ type Waiting interface {
 
 // SetSole says whether no other server uses the Store. Without it that is false. If
 // so, and the Directory is [Waiting], a code is claimed while the password is asked
-// about. Nobody is accepted before both are done, and a code whose password is wrong
+// about, unless failures are to be forgotten with it. Nobody is accepted before both are done, and a code whose password is wrong
 // is given back before that is said. It stays spent only if this server ends within
 // the same moment, or the store cannot be written any more: as it may with a right
 // password. It is called before the first Verify.
@@ -39,10 +39,15 @@ type early struct {
 	err error
 }
 
-// mayBeEarly says whether f may be claimed before the password is known to be right.
-// All attempts on the account wait for this one, and no other server sees it.
-func (a *attempt) mayBeEarly(f *finding) bool {
-	return a.waiting != nil && !a.decoy && !a.account.Delegated && !f.again
+// mayBeEarly says whether f, of t, may be claimed before the password is known to be
+// right. All attempts on the account wait for this one, and no other server sees it.
+//
+// Not where failures would be forgotten by it: an admin who unlocks meanwhile, or
+// whoever is at another account with the same key, would not find them, and they could
+// not be brought back then.
+func (a *attempt) mayBeEarly(r *Request, f *finding, t *kept) bool {
+	return a.waiting != nil && !a.decoy && !a.account.Delegated && !f.again &&
+		t.Failures == 0 && t.source(r.Source).Count == 0
 }
 
 // giveBackTime is how long the store may take to make a code good again.
@@ -51,7 +56,7 @@ const giveBackTime = 5 * time.Second
 // giveBack makes the State as it was before the claim, if it is as the claim has left
 // it: what an admin has changed since stays, and the code with it. Nor is anything
 // given back that the store cannot write. The code is spent then, and the next one is
-// good.
+// good, but the same login may come again.
 func (a *attempt) giveBack(ctx context.Context, e *early) {
 	if e.claim.of == nil {
 		return // nothing was written
@@ -66,6 +71,8 @@ func (a *attempt) giveBack(ctx context.Context, e *early) {
 	})
 	if err == nil {
 		a.unsure.settle(e.of.id)
+	} else {
+		a.unsure.note(e.of.id, e.next.Last, a.now())
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 type BindResponse struct {
 	Result
 	Policy Policy
+	Told   bool // the Policy was in a control, though that may say that all is well
 }
 
 // LostError says that a bind got no answer that can be used. The connection is of
@@ -94,7 +95,15 @@ func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes,
 	}
 	if meanwhile != nil {
 		meanwhile()
-		deadline = time.Now().Add(c.timeout)
+		now := time.Now()
+		deadline = now.Add(c.timeout)
+		// What has come by now is the answer, also if ctx has ended: who cannot be told
+		// is not the server's fault, and another server would judge the password again.
+		if now.After(c.alarm.Add(-grace)) {
+			if err = c.wake(now.Add(grace), deadline); err != nil {
+				return r, false, err
+			}
+		}
 	}
 	if r, err = c.bindResponse(); errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.following(ctx, deadline, c.bindResponse)
@@ -113,6 +122,9 @@ func (c *Conn) following(ctx context.Context, deadline time.Time, request func()
 
 // quick is how long an answer is waited for before the context is followed.
 const quick = 100 * time.Millisecond
+
+// grace is how long an answer that should be there is waited for all the same.
+const grace = 10 * time.Millisecond
 
 // glance sets the deadlines to wait for a quick answer, but no longer than ctx. That is
 // dear, too, so they are left as they are while they leave half of the time.
@@ -169,7 +181,7 @@ func (c *Conn) bindResponse() (r BindResponse, err error) {
 	d := decoder{e.content, &c.fault}
 	r.Result = d.result()
 	d.skip("bind response")
-	r.Policy = policyOf(decoder{e.controls, &c.fault})
+	r.Policy, r.Told = policyOf(decoder{e.controls, &c.fault})
 	if c.fault != nil {
 		return BindResponse{}, c.fault
 	}

@@ -32,19 +32,23 @@ var AskPolicy = Control{OID: oidPolicy}
 // lastFault is the highest error that the draft has.
 const lastFault = 8
 
-// policyOf reads the controls of an answer. Unknown ones are passed over.
-func policyOf(list decoder) Policy {
-	p := Policy{Fault: -1, Grace: -1}
+// policyOf reads the controls of an answer, and tells whether one is about the policy.
+// Unknown ones are passed over.
+func policyOf(list decoder) (p Policy, told bool) {
+	p = Policy{Fault: -1, Grace: -1}
 	for list.more() {
-		p.control(list.enter(tagSequence, "control"))
+		told = p.control(list.enter(tagSequence, "control")) || told
 	}
-	return p
+	return p, told
 }
 
-func (p *Policy) control(d decoder) {
+func (p *Policy) control(d decoder) (known bool) {
 	oid := d.octets("control: type")
 	d.boolean(false, "control: criticality")
+	known = true
 	switch string(oid) {
+	default:
+		known = false
 	case oidPolicy:
 		p.state(d.value("password policy"))
 	case oidMustChange:
@@ -53,6 +57,7 @@ func (p *Policy) control(d decoder) {
 		p.warning(&d)
 	}
 	d.skip("control")
+	return known
 }
 
 // state reads a PasswordPolicyResponseValue.

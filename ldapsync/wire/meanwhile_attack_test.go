@@ -1,0 +1,58 @@
+package wire_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"testing"
+	"time"
+
+	. "lockstep/ldapsync/ldaptest"
+	"lockstep/ldapsync/wire"
+)
+
+// What is done meanwhile can take longer than an answer may, and than the caller has
+// time: the answer that has come by then counts, and the next one is the next bind's.
+func TestWhatIsDoneMeanwhileMayTakeLong(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		for _, limit := range []time.Duration{0, 200 * time.Millisecond} {
+			for _, long := range []time.Duration{0, 150 * time.Millisecond, 400 * time.Millisecond, 1200 * time.Millisecond} {
+				t.Run(fmt.Sprintf("TLS %v, limit %s, %s", secure, limit, long), func(t *testing.T) {
+					t.Parallel()
+					s := Serve(t, func(c *Conn) {
+						for n := 0; ; {
+							switch r := c.Next(); r.Kind {
+							case StartTLS:
+								c.StartTLS()
+							case Bind:
+								n++
+								c.Send(BindResponse(48+n, ""))
+							}
+						}
+					})
+					c := wire.New(s.Dial(), wire.Options{Timeout: time.Second})
+					defer c.Close()
+					if secure {
+						if err := c.StartTLS(t.Context(), &tls.Config{RootCAs: s.CA, ServerName: "127.0.0.1"}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					for n := 1; n <= 3; n++ {
+						ctx := t.Context()
+						if limit > 0 {
+							limited, cancel := context.WithTimeout(ctx, limit)
+							defer cancel()
+							ctx = limited
+						}
+						calls := 0
+						r, err := c.TryBind(ctx, "uid=alice", canary, nil, func() { calls++; <-time.After(long) })
+						if err != nil || int(r.Code) != 48+n || calls != 1 || !c.Usable() {
+							t.Fatalf("bind %d: result %d, %v, %d calls, usable: %v", n, r.Code, err, calls, c.Usable())
+						}
+					}
+				})
+			}
+		}
+	}
+}
