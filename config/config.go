@@ -60,6 +60,7 @@ type Directory struct {
 	Attributes     Attributes   // of the schema custom
 	Delegate       bool         // the directory checks the codes
 	Follow         string       // "", syncrepl or poll
+	AskPolicy      bool         // about password policies, also servers that seem to have none
 	Domains        []string     // nil for those of the base DN
 
 	Keyring    *sealed.Keyring   // nil opens no sealed keys

@@ -41,6 +41,7 @@ func readDirectory(t *table) Directory {
 		Pool:           t.count("pool", 64, 1, 128),
 		Delegate:       t.flag("delegate", false),
 		Follow:         t.oneOf("follow", "auto", "syncrepl", "poll"),
+		AskPolicy:      t.oneOf("ask_policy", "auto", "always") == "always",
 		Realm:          t.text("realm", ""),
 		Attributes: Attributes{
 			Algorithm: t.text("algorithm_attribute", ""),

@@ -35,7 +35,7 @@ const lookAgain = time.Minute
 // asks tells whether a bind over b is to ask about the password's policy. It may have
 // to ask the server first; the error is then as of a bind that was not sent.
 func (b *binder) asks(ctx context.Context) (bool, error) {
-	if !b.server.followed.Load() || b.server.policies.Load() {
+	if b.server.cfg.AskPolicy || !b.server.followed.Load() || b.server.policies.Load() {
 		return true, nil
 	}
 	now := b.server.cfg.Now()

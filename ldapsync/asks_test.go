@@ -27,13 +27,17 @@ type questioned struct {
 	hang  atomic.Bool  // a connection ends where it is to be looked at
 }
 
-func askedAt(t *testing.T, root *message) *questioned {
+func askedAt(t *testing.T, root *message, change ...func(*Config)) *questioned {
 	s := &questioned{t: t, binds: make(chan []wire.Control, 1), end: make(chan bool)}
 	s.root.Store(root)
 	fake := ldaptest.Serve(t, s.act)
-	s.Directory = open(t, Config{URLs: []string{fake.URL}, BaseDN: "dc=example,dc=org", BindDN: "cn=svc", BindPassword: opaque.Text("x"),
+	c := Config{URLs: []string{fake.URL}, BaseDN: "dc=example,dc=org", BindDN: "cn=svc", BindPassword: opaque.Text("x"),
 		Timeout: 5 * time.Second, Now: func() time.Time { return time.Now().Add(time.Duration(s.later.Load())) },
-		pace: pace{changes: time.Millisecond, full: time.Hour, watch: time.Hour, stall: 10 * time.Second}})
+		pace: pace{changes: time.Millisecond, full: time.Hour, watch: time.Hour, stall: 10 * time.Second}}
+	for _, f := range change {
+		f(&c)
+	}
+	s.Directory = open(t, c)
 	follow(t, s.Directory)
 	eventually(t, "the directory is followed", s.source.(*poller).live.Load)
 	if !s.bind(alice) {
@@ -113,6 +117,16 @@ func TestAServerThatHasNoPoliciesIsNotAsked(t *testing.T) {
 	}
 	if n := s.looks.Load(); n != 1 {
 		t.Errorf("%d looks at what it can do, want 1", n)
+	}
+}
+
+func TestAServerThatHasNoPoliciesIsAskedWhereThatIsWanted(t *testing.T) {
+	t.Parallel()
+	s := askedAt(t, rootOf("OpenLDAProotDSE", oidSync), func(c *Config) { c.AskPolicy = true })
+	for range 3 {
+		if !s.bind(alice) {
+			t.Error("it is not asked")
+		}
 	}
 }
 

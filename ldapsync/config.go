@@ -59,6 +59,10 @@ type Config struct {
 	// for whichever the server can.
 	Follow string
 
+	// AskPolicy has every server asked about the password's policy at each bind, also
+	// OpenLDAP that seems to have none, which then logs each question.
+	AskPolicy bool
+
 	CA       []byte // PEM, trusted instead of the system's; nil is the system's
 	StartTLS bool   // with ldap://; others have TLS or need none, and disregard it
 	Insecure bool   // allows ldap:// without StartTLS to other hosts

@@ -22,6 +22,7 @@
 // Its hash is made in the same way. "torn" and "torn_sha256" describe what a
 // process that was killed has left of a line just before; "lost" says how many
 // records before this place were not written.
+// The record behind a "lost" is of the event "lost-at-file", and says it again.
 //
 // # What it promises
 //
@@ -36,6 +37,10 @@
 //   - Memory is bounded. So is each line, at [MaxLine] octets, whatever is in it.
 //
 // # What it does not
+//
+// Headers are no part of the chain, and anybody can make one: that a fragment was
+// found, and when a process began, they only claim. Where the first file begins,
+// its header claims, too: records before it may have been taken away.
 //
 // There is no key. Whoever can write the file can make the chain anew, and can cut
 // off its end: what is there proves nothing about that to somebody who has no hash

@@ -24,14 +24,20 @@ type file struct {
 	// damaged is set where the last whole line is no part of a chain: then end says
 	// nothing, and whoever verifies the file finds out.
 	damaged bool
-	partial bool // a part of a line could not be removed: open it anew
+	owed    uint64 // records that the header at the end says are lost, and no record yet
+	partial bool   // a part of a line could not be removed: open it anew
 }
 
 var errOther = errors.New("another process writes to it")
 
-// openFile opens or makes the file at path, and looks where its chain ends.
+// openFile opens or makes the file at path, and looks where its chain ends. A
+// symbolic link is refused: its folder may belong to the server's user, who could
+// have root write to, or make and be given, any file there is.
 func openFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK, 0o640)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o640)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s: it is a symbolic link; name the file itself", path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +63,7 @@ func (f *file) begin() error {
 	} else if err != nil {
 		return err
 	}
-	if info.Size() == 0 && os.Geteuid() == 0 {
+	if own, ok := info.Sys().(*syscall.Stat_t); ok && own.Nlink == 1 && info.Size() == 0 && os.Geteuid() == 0 {
 		f.belong()
 	}
 	// Two whole lines, and what is left of more: after power was lost, perhaps many
@@ -118,7 +124,10 @@ func (f *file) take(text, before []byte) bool {
 	if newChain(head{}).over(prev, l.text) != l.hash {
 		return false
 	}
-	f.end = l.at
+	f.end, f.owed = l.at, 0
+	if l.header {
+		f.owed = number(l.text, `,"lost":`)
+	}
 	return true
 }
 

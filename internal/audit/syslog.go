@@ -151,8 +151,8 @@ func (r *remote) run() {
 	for first := true; ; first = false {
 		lines := r.take()
 		if len(lines) > 0 || first || c.over() {
-			if !c.send(lines) {
-				r.putBack(lines)
+			if left, ok := c.send(lines); !ok {
+				r.putBack(left)
 				return
 			}
 		}
@@ -233,18 +233,21 @@ type connection struct {
 }
 
 // send sends lines, again and again until that is done or nothing more is to be
-// tried. After a failure it sends all of them anew: some may arrive twice, which
-// their numbers show.
-func (c *connection) send(lines []byte) bool {
+// tried: then it returns those that are left. After a failure it sends the last of
+// them anew: some may arrive twice, which their numbers show.
+func (c *connection) send(lines []byte) (left []byte, ok bool) {
 	backoff := firstBackoff
 	for {
-		err := c.try(lines)
+		sent, err := c.try(lines)
+		if lines = lines[sent:]; sent > 0 {
+			backoff = firstBackoff
+		}
 		if c.ctx.Err() != nil {
-			return err == nil
+			return lines, err == nil
 		}
 		c.set(err)
 		if err == nil {
-			return true
+			return nil, true
 		}
 		c.close()
 		timer := time.NewTimer(backoff)
@@ -252,33 +255,45 @@ func (c *connection) send(lines []byte) bool {
 		case <-timer.C:
 		case <-c.ctx.Done():
 			timer.Stop()
-			return false
+			return lines, false
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-func (c *connection) try(lines []byte) error {
+// try returns how many octets of lines have been sent.
+func (c *connection) try(lines []byte) (sent int, err error) {
 	if c.over() {
 		c.close()
 	}
 	if c.conn == nil {
 		if err := c.open(); err != nil {
-			return err
+			return 0, err
 		}
 	}
+	for sent < len(lines) {
+		n := c.gather(lines[sent:])
+		c.conn.SetWriteDeadline(time.Now().Add(writeTime))
+		if _, err := c.conn.Write(c.frames); err != nil {
+			return sent, err
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// portion is what is sent at once, roughly: a slow line has to take it in writeTime.
+const portion = 32 << 10
+
+// gather makes frames of the first of lines, and returns how many octets those are.
+func (c *connection) gather(lines []byte) (n int) {
 	c.frames = c.frames[:0]
-	for rest := lines; len(rest) > 0; {
-		var line []byte
-		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+	for n < len(lines) && n < portion {
+		line, _, _ := bytes.Cut(lines[n:], []byte("\n"))
 		c.frames = c.frame.appendTo(c.frames, line)
+		n += len(line) + 1
 	}
-	if len(c.frames) == 0 {
-		return nil
-	}
-	c.conn.SetWriteDeadline(time.Now().Add(writeTime))
-	_, err := c.conn.Write(c.frames)
-	return err
+	return n
 }
 
 func (c *connection) open() error {
@@ -363,7 +378,7 @@ func member(line []byte, mark string) []byte {
 func priority(line []byte) int {
 	const facility, warning, notice, info = 13 * 8, 4, 5, 6
 	switch event := string(member(line, `"event":"`)); {
-	case event == "lost" || event == "lost-at-syslog" || bytes.Contains(line, []byte(`"result":"error"`)):
+	case event == "lost" || event == "lost-at-syslog" || event == lostAtFile || bytes.Contains(line, []byte(`"result":"error"`)):
 		return facility + warning
 	case event != "login" || bytes.Contains(line, []byte(`"result":"reject"`)):
 		return facility + notice

@@ -27,6 +27,7 @@ const (
 	maxQueue   = 4 << 20              // octets that wait for the writer, and as many for each destination
 	gather     = 2 * time.Millisecond // records that come in it are written together
 	retryAfter = time.Second          // after a write that failed
+	hangsAfter = 5 * time.Second      // a write that takes so long
 	headEvery  = time.Hour            // the head of the chain is put into the log, if it has moved
 )
 
@@ -40,7 +41,8 @@ type Trail struct {
 	reopen  chan chan error
 	closing chan struct{}
 	ended   chan struct{}
-	failing atomic.Pointer[error] // why the file cannot be written; nil if it can
+	failing atomic.Pointer[error]     // why the file cannot be written; nil if it can
+	writing atomic.Pointer[time.Time] // since when it is being written; nil if it is not
 
 	mu     sync.Mutex // guards those below
 	queue  []byte     // bodies that wait, each with a newline
@@ -118,6 +120,9 @@ func open(o Options, dial dialer) (*Trail, error) {
 		t.file, t.chain.head = f, f.end
 	}
 	t.begin()
+	if t.file != nil && t.file.owed > 0 {
+		t.confess(t.file.owed)
+	}
 	t.deliver()
 	t.logHead()
 	if t.remote != nil {
@@ -224,11 +229,24 @@ func (t *Trail) Ready() error {
 	if t == nil || !t.o.Required {
 		return nil
 	}
-	if err := t.failing.Load(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnwritten, *err)
+	if err := t.fault(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritten, err)
 	}
 	return nil
 }
+
+// fault returns why the file cannot be written, nil if it can as far as is known.
+func (t *Trail) fault() error {
+	if err := t.failing.Load(); err != nil {
+		return *err
+	}
+	if since := t.writing.Load(); since != nil && time.Since(*since) > hangsAfter {
+		return errHangs
+	}
+	return nil
+}
+
+var errHangs = errors.New("its disk does not answer")
 
 // Status returns how the trail stands.
 func (t *Trail) Status() Status {
@@ -239,25 +257,31 @@ func (t *Trail) Status() Status {
 	s := t.status
 	s.Records, s.Hash = t.told.seq, hex.EncodeToString(t.told.hash[:])
 	t.mu.Unlock()
-	if err := t.failing.Load(); err != nil {
-		s.Failing = *err
-	}
+	s.Failing = t.fault()
 	s.SyslogLost, s.Syslog = t.remote.status()
 	return s
 }
 
 // Reopen goes on in a new file where the file has been moved away, and changes
-// nothing otherwise. An error means that it goes on in the old one.
-func (t *Trail) Reopen() error {
+// nothing otherwise. An error means that it goes on in the old one, or that ctx has
+// ended before: then that is done when the disk answers again.
+func (t *Trail) Reopen(ctx context.Context) error {
 	if t == nil || t.o.File == "" {
 		return nil
 	}
 	answer := make(chan error, 1)
+	go func() {
+		select {
+		case t.reopen <- answer:
+		case <-t.ended:
+			answer <- errors.New("reopen the audit trail: it is closed")
+		}
+	}()
 	select {
-	case t.reopen <- answer:
-		return <-answer
-	case <-t.ended:
-		return errors.New("reopen the audit trail: it is closed")
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("reopen the audit trail: %w", context.Cause(ctx))
 	}
 }
 

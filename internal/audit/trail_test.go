@@ -94,7 +94,7 @@ func TestRotation(t *testing.T) {
 		for range 2 {
 			trail.Record(t.Context(), "login", slog.Int("i", i))
 		}
-		if err := trail.Reopen(); err != nil { // nothing was moved
+		if err := trail.Reopen(context.Background()); err != nil { // nothing was moved
 			t.Fatal(err)
 		}
 		old := path + ".1"
@@ -105,7 +105,7 @@ func TestRotation(t *testing.T) {
 			write(t, path, nil) // as logrotate's create does
 		}
 		trail.Record(t.Context(), "login", slog.String("user", "late"))
-		if err := trail.Reopen(); err != nil {
+		if err := trail.Reopen(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, read(t, old))
@@ -137,7 +137,7 @@ func TestReopenThatFails(t *testing.T) {
 	trail.Record(t.Context(), "login")
 	os.Rename(path, path+".1")
 	os.Mkdir(path, 0o700)
-	if err := trail.Reopen(); err == nil {
+	if err := trail.Reopen(context.Background()); err == nil {
 		t.Error("Reopen of a directory: no error")
 	}
 	trail.Record(t.Context(), "login")
@@ -168,7 +168,7 @@ func TestNoTrail(t *testing.T) {
 		t.Fatalf("%v, %v", trail, err)
 	}
 	trail.Note("x")
-	if err := errors.Join(trail.Record(t.Context(), "x"), trail.Ready(), trail.Reopen(), trail.Close(t.Context())); err != nil || trail.Status() != (Status{}) {
+	if err := errors.Join(trail.Record(t.Context(), "x"), trail.Ready(), trail.Reopen(context.Background()), trail.Close(t.Context())); err != nil || trail.Status() != (Status{}) {
 		t.Error(err)
 	}
 }
@@ -341,7 +341,7 @@ func TestRotationMakesRoom(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
 		os.Rename(o.File, o.File+".1")
-		if err := trail.Reopen(); err != nil { // a file on a disk with room
+		if err := trail.Reopen(context.Background()); err != nil { // a file on a disk with room
 			t.Fatal(err)
 		}
 		mustClose(t, trail)
@@ -417,7 +417,7 @@ func TestLateRecordsAreNotTaken(t *testing.T) {
 	if err := trail.Record(t.Context(), "login"); !errors.Is(err, ErrUnwritten) {
 		t.Errorf("Record after Close: %v", err)
 	}
-	if err := trail.Reopen(); err == nil {
+	if err := trail.Reopen(context.Background()); err == nil {
 		t.Error("Reopen after Close: no error")
 	}
 }
@@ -450,7 +450,7 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if i%4096 == 4095 && !required {
-					trail.Reopen() // waits for the writer: nobody logs in as fast as this
+					trail.Reopen(context.Background()) // waits for the writer: nobody logs in as fast as this
 				}
 				trail.Record(b.Context(), "login", slog.String("result", "accept"), slog.String("user", "alice"), slog.String("client", "vpn"),
 					slog.String("src", "192.0.2.7:40000"), slog.Uint64("q", 4711), slog.Int("id", 7), slog.String("calling", "198.51.100.9"), slog.Int64("took_us", 900))

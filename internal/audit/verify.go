@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"regexp"
 	"strconv"
 )
 
@@ -29,12 +31,14 @@ type Verifier struct {
 	Records uint64 // that are right
 	Lost    uint64 // that headers and records say are missing
 	Torn    uint64 // fragments of lines, each described by the header behind it
-	Wanted  string // a hash in hex; Found says whether some record or the start has it
+	Wanted  string // a hash in hex; Found says whether some record has it
 	Found   bool
 
 	first  head
 	at     head
 	begun  bool
+	owed   head // before a gap that a header tells of, and no record yet; valid if owing
+	owing  bool
 	wanted sum
 	chain  *chain
 }
@@ -119,6 +123,10 @@ func (f *verifying) line(l rawLine, unended bool) error {
 		return f.bad("torn: the file ends in the middle of a line, and no header says why")
 	}
 	if err != nil {
+		if l.object || json.Valid(l.text) {
+			// No part of a line is that, and programs would take it for a record.
+			return f.bad("changed: it is no record")
+		}
 		// Or a process was killed here, and the header behind it says so.
 		f.open, f.openLen, f.openHash = f.bad("changed: it is no record"), l.length, l.hash
 		return nil
@@ -149,11 +157,21 @@ func (f *verifying) record(text []byte, l line) error {
 	case !f.right(f.at.hash, l):
 		return f.bad("changed: its hash is not that of record %d behind the records before", l.at.seq)
 	}
+	event, lost := string(member(text, `,"event":"`)), number(text, `,"records":`)
+	if f.owing {
+		// Anybody could have made that header, and nobody this record.
+		if event != lostAtFile || lost != f.at.seq-f.owed.seq {
+			return f.bad("missing: records %d to %d are not here, and the record behind them does not say so", f.owed.seq+1, f.at.seq)
+		}
+		f.owing = false
+		f.Lost += lost
+		f.look()
+	}
 	f.Records++
 	f.at = l.at
 	f.look()
-	if of := member(text, `,"event":"`); string(of) == "lost" {
-		f.Lost += number(text, `,"records":`)
+	if event == "lost" {
+		f.Lost += lost
 	}
 	return nil
 }
@@ -169,11 +187,13 @@ func (f *verifying) header(text []byte, l line) error {
 	if !f.right(l.at.hash, l) {
 		return f.bad("changed: its hash is not that of this header")
 	}
+	if !plainHeader.Match(l.text) {
+		return f.bad("changed: it is no header as they are written")
+	}
 	lost := number(text, `,"lost":`)
 	switch {
 	case !f.begun:
 		f.begun, f.at, f.first = true, l.at, l.at
-		f.look()
 	case l.at == f.at:
 	case l.at == head{}:
 		return f.bad("missing: a new chain begins here, which says nothing of the records before")
@@ -183,13 +203,18 @@ func (f *verifying) header(text []byte, l line) error {
 		return f.bad("changed: it stands behind another record %d than the one that is here", l.at.seq)
 	case l.at.seq-f.at.seq != lost:
 		return f.bad("missing: records %d to %d are not here", f.at.seq+1, l.at.seq)
+	case f.owing:
+		return f.bad("missing: records %d to %d are not here, and no record says so", f.owed.seq+1, l.at.seq)
 	default:
-		f.Lost += lost
-		f.at = l.at
-		f.look()
+		f.owed, f.owing, f.at = f.at, true, l.at
 	}
 	return nil
 }
+
+// plainHeader is what headers are like. Anybody can make one, since they are no part
+// of the chain: so one may hold nothing by which it could pass for a record.
+var plainHeader = regexp.MustCompile(`^\{"after":[0-9]+,"prev":"[0-9a-f]{64}","time":"[0-9TZ:.-]+","event":"file"` +
+	`(,"lost":[0-9]+)?(,"torn":[0-9]+,"torn_sha256":"[0-9a-f]{64}")?,"host":"([ !#-\[\]-~]|\\["\\u])*"$`)
 
 // describes returns nil if a header is right and tells of the line before it.
 func (f *verifying) describes(text []byte, l line) error {
@@ -214,7 +239,8 @@ func number(text []byte, mark string) uint64 {
 type rawLine struct {
 	text   []byte // its first octets, valid until the next line
 	length uint64
-	long   bool // text is not all of it
+	long   bool // text is not there
+	object bool // it is long, and begins as an object
 	hash   sum  // of all of it, unless it is like a record
 }
 
@@ -236,6 +262,7 @@ func (r *lineReader) next() (l rawLine, err error) {
 		return l, err
 	}
 	l.long = true
+	l.object = bytes.HasPrefix(bytes.TrimLeft(text, " \t\r"), []byte("{"))
 	r.sha.Reset()
 	for ; err == bufio.ErrBufferFull; text, err = r.r.ReadSlice('\n') {
 		r.sha.Write(text)

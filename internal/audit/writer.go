@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -55,7 +56,11 @@ func (t *Trail) write() {
 		body, rest, _ = bytes.Cut(rest, []byte("\n"))
 		t.add(body)
 	}
+	skipped := t.skipped > 0 // the last that was added, at least
 	err := t.deliver()
+	if skipped && err == nil {
+		err = errSkipped
+	}
 	t.giveBack(queue)
 	if waiting != nil {
 		waiting.err = err
@@ -129,14 +134,28 @@ func (t *Trail) consequence() string {
 	return "logins go on, and records wait; when too many do, further ones are lost and counted"
 }
 
-// tellSkipped puts a header behind a gap in the file.
+var errSkipped = errors.New("too much waited for it")
+
+// lostAtFile is the event of the record behind a gap in the file. The header there
+// says where the chain goes on, and could be anybody's; the record is part of it.
+const lostAtFile = "lost-at-file"
+
+// tellSkipped puts a header and a record behind a gap in the file.
 func (t *Trail) tellSkipped() {
 	t.mu.Lock()
 	t.status.Lost += t.skipped
 	t.mu.Unlock()
-	t.one = t.headerFor(t.one[:0], slog.Uint64("lost", t.skipped))
+	lost := t.skipped
+	t.one = t.headerFor(t.one[:0], slog.Uint64("lost", lost))
 	t.skipped = 0
 	t.toFile(t.one)
+	t.confess(lost)
+}
+
+// confess adds the record behind a gap in the file.
+func (t *Trail) confess(lost uint64) {
+	t.body = appendBody(t.body[:0], t.now(), lostAtFile, []slog.Attr{slog.Uint64("records", lost)})
+	t.add(t.body)
 }
 
 func (t *Trail) tryDeliver() error {
@@ -148,7 +167,10 @@ func (t *Trail) tryDeliver() error {
 			return err
 		}
 	}
+	now := time.Now()
+	t.writing.Store(&now)
 	n, err := t.file.append(t.out)
+	t.writing.Store(nil)
 	t.out = t.out[:copy(t.out, t.out[n:])]
 	return err
 }

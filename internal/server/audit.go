@@ -124,8 +124,15 @@ func (s *Server) Reloaded(err error) {
 }
 
 // FollowAudit goes on in a new file where that of the trail has been moved away. An
-// error is in the log.
-func (s *Server) FollowAudit() { _ = s.trail.Reopen() }
+// error is in the log. A disk that hangs is not waited for: whoever calls it has
+// signals to take, and a watchdog to feed.
+func (s *Server) FollowAudit() {
+	ctx, cancel := context.WithTimeout(s.ctx, trailTime)
+	defer cancel()
+	if err := s.trail.Reopen(ctx); ctx.Err() != nil && err != nil {
+		s.log.Error("audit trail is reopened when its disk answers again", "err", err)
+	}
+}
 
 // trailTime bounds how long a trail is waited for that cannot be written at the
 // end, beside what Shutdown waits for.

@@ -143,6 +143,9 @@ func (s *Server) start(now func() time.Time) error {
 	s.dir.begin(s.ctx, &s.wait, next)
 	s.wait.Go(func() { s.clock.Run(s.ctx) })
 	s.wait.Go(s.watch)
+	if s.sharing == nil {
+		s.wait.Go(s.watchSpace)
+	}
 	s.serve(auth, acct)
 	return nil
 }
@@ -220,6 +223,21 @@ func (s *Server) ready() error {
 	return s.dir.healthy()
 }
 
+// watchSpace looks every so often how much room the store has. A disk that hangs does
+// not answer that either, which must not look like a fault of watch to the watchdog.
+func (s *Server) watchSpace() {
+	tick := time.NewTicker(spaceEvery + time.Second)
+	defer tick.Stop()
+	for {
+		s.space.look(filepath.Dir(s.cfg.Store.Path), time.Now(), freeOn)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // watch looks every so often whether the store can be used, and whether devices
 // move together.
 func (s *Server) watch() {
@@ -229,9 +247,6 @@ func (s *Server) watch() {
 		s.lookAtStore()
 		s.noteLook()
 		s.metrics.tick(time.Now())
-		if s.sharing == nil {
-			s.space.look(filepath.Dir(s.cfg.Store.Path), time.Now(), freeOn)
-		}
 		alarm, on := s.verifier.Alarm()
 		s.alarms.look(alarm, on, time.Now())
 		select {

@@ -152,6 +152,7 @@ const (
 
 // look takes note of the room where path is, if it is time to.
 func (s *spaceTrend) look(path string, now time.Time, look func(string) (room, error)) {
+	free, err := look(path) // without the lock: a disk may hang, and the doctor asks
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.past); n > 0 && now.Sub(s.past[n-1].at) < spaceEvery {
@@ -160,7 +161,7 @@ func (s *spaceTrend) look(path string, now time.Time, look func(string) (room, e
 	for len(s.past) > 0 && now.Sub(s.past[0].at) > spaceKept {
 		s.past = s.past[1:]
 	}
-	if free, err := look(path); err == nil {
+	if err == nil {
 		s.past = append(s.past, spaceThen{now, free.bytes})
 	}
 }

@@ -179,6 +179,7 @@ func directoryConfig(c config.Directory, log *slog.Logger) ldapsync.Config {
 		Delegate:           c.Delegate,
 		Domains:            c.Domains,
 		Follow:             c.Follow,
+		AskPolicy:          c.AskPolicy,
 		Keyring:            c.Keyring,
 		SealTo:             c.SealTo,
 		Realm:              c.Realm,
