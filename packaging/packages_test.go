@@ -390,6 +390,8 @@ func TestLifeOfTheModule(t *testing.T) {
 	// By hand, in a file that pam-auth-update does not know.
 	m.run("cp /etc/pam.d/login /root && echo 'auth required pam_lockstep.so' >>/etc/pam.d/login")
 	m.fails("nobody could log in without it", "dpkg -r lockstep-pam")
+	// What is refused changes nothing: the other services still ask for a code.
+	m.run("grep -q '^auth.*pam_lockstep.so' /etc/pam.d/common-auth")
 	m.run("ls /usr/lib/*/security/pam_lockstep.so")
 	m.run("cp /root/login /etc/pam.d/login && dpkg -P lockstep-pam")
 	m.is(before, "cat /etc/pam.d/common-*")

@@ -30,26 +30,34 @@ type file struct {
 
 var errOther = errors.New("another process writes to it")
 
-// openFile opens or makes the file at path, and looks where its chain ends. A
-// symbolic link is refused: its folder may belong to the server's user, who could
-// have root write to, or make and be given, any file there is.
+// openFile opens or makes the file at path, and looks where its chain ends. A symbolic
+// link in its place is not followed, and its directory is looked up once: commands of
+// root open it too, and the server's user, who owns the directory, could have root make
+// any file, and hand it over.
 func openFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o640)
+	fd, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	dir := os.NewFile(uintptr(fd), filepath.Dir(path))
+	defer dir.Close()
+	fd, err = unix.Openat(int(dir.Fd()), filepath.Base(path), unix.O_RDWR|unix.O_CREAT|unix.O_APPEND|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o640)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%s: it is a symbolic link; name the file itself", path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), path)
 	opened := &file{File: f, write: f.Write}
-	if err := opened.begin(); err != nil {
+	if err := opened.begin(dir); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return opened, nil
 }
 
-func (f *file) begin() error {
+func (f *file) begin(dir *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -64,7 +72,7 @@ func (f *file) begin() error {
 		return err
 	}
 	if own, ok := info.Sys().(*syscall.Stat_t); ok && own.Nlink == 1 && info.Size() == 0 && os.Geteuid() == 0 {
-		f.belong()
+		f.belong(dir)
 	}
 	// Two whole lines, and what is left of more: after power was lost, perhaps many
 	// octets of zero.
@@ -79,8 +87,8 @@ func (f *file) begin() error {
 
 // belong gives a file that root may just have made, by a command, to whom its
 // directory belongs: the server's user, who has to write it.
-func (f *file) belong() {
-	if dir, err := os.Stat(filepath.Dir(f.Name())); err == nil {
+func (f *file) belong(dir *os.File) {
+	if dir, err := dir.Stat(); err == nil {
 		if of, ok := dir.Sys().(*syscall.Stat_t); ok {
 			f.Chown(int(of.Uid), int(of.Gid)) // or the server says what is wrong
 		}

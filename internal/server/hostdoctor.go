@@ -66,6 +66,10 @@ func (r *report) swap(swaps, mostOfCgroup []byte) {
 		r.ok(id, "server", "none of its memory is swapped (MemorySwapMax=0)")
 		return
 	}
+	if swaps == nil {
+		r.untold(id, "server", "MemorySwapMax=0 in the systemd unit keeps the server out of swap", "cannot tell whether memory can be written to swap: /proc/swaps cannot be read")
+		return
+	}
 	var onDisk []string
 	for line := range strings.Lines(string(swaps)) {
 		fields := strings.Fields(line)
@@ -82,7 +86,7 @@ func (r *report) swap(swaps, mostOfCgroup []byte) {
 		"memory can be swapped to %s, and keys with it", strings.Join(onDisk, ", "))
 }
 
-// readSwap returns what swap wants to know.
+// readSwap returns what swap wants to know, nil for what cannot be read.
 func readSwap() (swaps, mostOfCgroup []byte) {
 	swaps, _ = os.ReadFile("/proc/swaps")
 	own, err := os.ReadFile("/proc/self/cgroup")
