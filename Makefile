@@ -21,7 +21,7 @@ pam:
 		-DLOCKSTEP_HELPER='"$(HELPER)"' -shared -Wl,-z,relro,-z,now,-z,defs,-z,noexecstack,--as-needed \
 		-o $(BIN)/pam_lockstep.so pam/module/pam_lockstep.c -lpam
 	CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo -buildmode=pie \
-		-ldflags '-s -w -buildid= -linkmode=external -extldflags "-Wl,-z,relro,-z,now,-z,noexecstack"' -o $(BIN)/lockstep-pam ./pam/lockstep-pam
+		-ldflags '-s -w -buildid= $(if $(VERSION),-X lockstep/internal/build.version=$(VERSION)) -linkmode=external -extldflags "-Wl,-z,relro,-z,now,-z,noexecstack"' -o $(BIN)/lockstep-pam ./pam/lockstep-pam
 
 # deb and rpm for amd64 and arm64, in bin/packages. VERSION and MAINTAINER may be set.
 packages:

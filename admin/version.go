@@ -2,23 +2,18 @@ package admin
 
 import (
 	"fmt"
-	"runtime/debug"
 	"sync"
+
+	"lockstep/internal/build"
 )
 
 // version is what tells this program from another build of it.
 var version = sync.OnceValue(func() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	this := build.Get()
+	if this.Revision == "" {
+		return this.Version
 	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			version += " " + s.Value[:min(len(s.Value), 12)]
-		}
-	}
-	return version
+	return this.Version + " " + this.Revision[:min(len(this.Revision), 12)]
 })
 
 // compared says whether who asks runs the version that the server runs.

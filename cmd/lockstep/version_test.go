@@ -16,7 +16,7 @@ func TestPackagesSayTheirVersion(t *testing.T) {
 	testenv.Tool(t, "gcc") // for the helper
 	for program, source := range map[string]string{"lockstep": ".", "lockstep-pam": "../../pam/lockstep-pam"} {
 		path := filepath.Join(t.TempDir(), program)
-		if out, err := exec.Command("go", "build", "-ldflags", "-s -w -X main.version=9.8.7-6", "-o", path, source).CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-ldflags", "-s -w -X lockstep/internal/build.version=9.8.7-6", "-o", path, source).CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", program, err, out)
 		}
 		for _, option := range []string{"-version", "--version"} {

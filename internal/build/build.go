@@ -28,14 +28,18 @@ type Info struct {
 	Arch     string `json:"arch"`
 }
 
-// Get returns the build of this program. A stamp that is not empty is its version,
+// version is what a package says its version is, by way of the linker:
+// -ldflags "-X lockstep/internal/build.version=1.2.0-1".
+var version string
+
+// Get returns the build of this program. What the linker was told is its version,
 // whatever the toolchain says: a package has the version that the packager gave it.
-func Get(stamp string) Info {
+func Get() Info {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}
 	}
-	return of(info, stamp)
+	return of(info, version)
 }
 
 func of(info *debug.BuildInfo, stamp string) Info {

@@ -3,11 +3,11 @@ package server
 import (
 	"context"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"lockstep/admin"
 	"lockstep/config"
+	"lockstep/internal/build"
 	"lockstep/store"
 )
 
@@ -55,10 +55,7 @@ func (s *Server) backup(ctx context.Context, w io.Writer) error {
 
 // BackupHead returns the head of a backup that is made now of what c names.
 func BackupHead(ctx context.Context, c config.Store, from store.Store, now time.Time) store.BackupHead {
-	head := store.BackupHead{Made: now.UTC().Truncate(time.Millisecond), Engine: c.Engine, Program: "unknown"}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		head.Program = info.Main.Version
-	}
+	head := store.BackupHead{Made: now.UTC().Truncate(time.Millisecond), Engine: c.Engine, Program: build.Get().Version}
 	head.Restored, _ = from.Restored(ctx) // for people
 	return head
 }

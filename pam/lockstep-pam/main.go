@@ -21,14 +21,10 @@ import (
 	"lockstep/pam/lockstep-pam/wire"
 )
 
-// version is what a package says its version is, by way of the linker:
-// -ldflags "-X main.version=1.2.0-1".
-var version string
-
 func main() {
 	// The module gives no arguments.
 	if len(os.Args) == 2 && (os.Args[1] == "-version" || os.Args[1] == "--version") {
-		fmt.Fprintln(os.Stdout, build.Get(version).Line("lockstep-pam"))
+		fmt.Fprintln(os.Stdout, build.Get().Line("lockstep-pam"))
 		os.Exit(0)
 	}
 	// A login leaves little behind. This is for a stranger who sends replies as

@@ -74,7 +74,7 @@ func createIfAbsent(path string) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	if err := errors.Join(tmp.Close(), initialise(tmp.Name())); err != nil {
+	if err := errors.Join(initialise(tmp.Name()), ownAs(tmp, dir, nil), tmp.Close()); err != nil {
 		return err
 	}
 	// Link and not Rename, which would replace a file that another process

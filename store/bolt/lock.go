@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +28,13 @@ func lock(path string, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(lockPath(path), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if is, err := f.Stat(); err == nil && is.Size() == 0 {
+		// Just made, perhaps by root, for a server of another user. Of a hard link it is
+		// not known what it is.
+		if of, ok := is.Sys().(*syscall.Stat_t); ok && of.Nlink == 1 {
+			_ = ownAs(f, filepath.Dir(path), nil)
+		}
 	}
 	for deadline := time.Now().Add(wait); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
