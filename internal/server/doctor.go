@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"lockstep/admin"
@@ -15,7 +15,7 @@ func (s *Server) doctor(ctx context.Context) []admin.Finding {
 	defer cancel()
 	now := time.Now()
 	dir := s.dir.current.Load()
-	return together(
+	return together(ctx,
 		func(r *report) {
 			r.clock(s.clock)
 			r.moved(s.alarms)
@@ -49,19 +49,47 @@ const (
 	strangersTold = 3
 )
 
-// together lets each look at once, and returns what they have found in their order.
-func together(looks ...func(*report)) []admin.Finding {
-	found := make([]report, len(looks))
-	var wait sync.WaitGroup
+// lateness is for how long looks may still tell what has kept them until ctx ended.
+const lateness = time.Second
+
+// together lets each look at once, and returns what they have found in their order. Soon
+// after ctx it waits for none, and says so: a file system that hangs ends for nobody.
+func together(ctx context.Context, looks ...func(*report)) []admin.Finding {
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lateness, func() { close(late) }) })()
+	found := make([]chan report, len(looks))
 	for i, look := range looks {
-		wait.Go(func() { look(&found[i]) })
+		found[i] = make(chan report, 1)
+		go func() {
+			var r report
+			look(&r)
+			found[i] <- r
+		}()
 	}
-	wait.Wait()
-	all := []admin.Finding{}
-	for _, r := range found {
-		all = append(all, r...)
+	all := report{}
+	for _, c := range found {
+		select {
+		case r := <-c:
+			all = append(all, r...)
+		case <-late:
+			select {
+			case r := <-c: // at the same moment
+				all = append(all, r...)
+			default:
+				all.untold("doctor.late", "doctor", "look for a disk or a network file system that hangs", "not all could be looked at in time")
+			}
+		}
 	}
 	return all
+}
+
+// consulted is doctor for one at a time: it makes connections to all directory servers.
+func (s *Server) consulted(ctx context.Context) ([]admin.Finding, error) {
+	if !s.consulting.TryLock() {
+		return nil, errors.New("the doctor is busy with somebody else; ask again")
+	}
+	defer s.consulting.Unlock()
+	return s.doctor(ctx), nil
 }
 
 // enrolled tells of users whose enrolment or state cannot be used.
@@ -84,4 +112,6 @@ func (r *report) shared(ctx context.Context, s *Server, now time.Time) {
 	r.servers(s.sharing, now)
 }
 
-func (s *Server) users() users { return users{s.verifier, s.dir, s.clock.Trusted, s.doctor, s.backup} }
+func (s *Server) users() users {
+	return users{s.verifier, s.dir, s.clock.Trusted, s.consulted, s.backup}
+}

@@ -8,8 +8,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -383,5 +385,34 @@ func TestKeepersOfTheClock(t *testing.T) {
 	var r report
 	if r.chrony([]byte("506 Cannot talk to daemon\n")); r != nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What hangs is told, and does not keep the rest from being told.
+func TestTheDoctorWaitsForNothingThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		hang := make(chan bool)
+		defer close(hang)
+		got := together(ctx,
+			func(r *report) { r.ok("first", "first", "well") },
+			func(r *report) { <-hang },
+			func(r *report) { <-ctx.Done(); r.ok("last", "last", "no answer in time") })
+		var ids []string
+		for _, f := range got {
+			ids = append(ids, f.ID)
+		}
+		if want := []string{"first", "doctor.late", "last"}; !slices.Equal(ids, want) {
+			t.Errorf("found %q, want %q", ids, want)
+		}
+	})
+}
+
+func TestTheDoctorSeesOneAtATime(t *testing.T) {
+	var s Server
+	s.consulting.Lock()
+	if _, err := s.consulted(t.Context()); err == nil {
+		t.Error("the doctor sees two at once")
 	}
 }

@@ -29,7 +29,7 @@ import (
 // be locked up in a sandbox: the programs that keep the clock, files, and what the
 // configuration allows though it is risky.
 func HostFindings(ctx context.Context, c *config.Config) []admin.Finding {
-	return together(
+	return together(ctx,
 		func(r *report) { r.keeper(ctx, "/proc") },
 		func(r *report) {
 			r.secrets(c.Secrets)
@@ -59,7 +59,7 @@ func LocalFindings(ctx context.Context, c *config.Config, stopped bool) []admin.
 			func(r *report) { r.stoppedStore(ctx, c.Store, now) },
 			func(r *report) { r.freePorts(ctx, slices.Concat(c.Radius.Listen, c.Radius.Accounting)) })
 	}
-	return together(append(looks, func(r *report) { r.swap(readSwap()) })...)
+	return together(ctx, append(looks, func(r *report) { r.swap(readSwap()) })...)
 }
 
 // unreadDirectory looks at a directory that no server has read.

@@ -54,6 +54,7 @@ type Server struct {
 
 	adminSocket net.Listener // nil for none
 	failed      chan error
+	consulting  sync.Mutex // by whom the doctor is asked
 
 	mu     sync.Mutex // guards closed, and is held while Reload adds to wait
 	closed bool

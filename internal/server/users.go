@@ -20,11 +20,11 @@ type users struct {
 	verifier *verifier.Verifier
 	dir      *directory
 	trusted  func() bool // this server's clock
-	doctor   func(context.Context) []admin.Finding
+	doctor   func(context.Context) ([]admin.Finding, error)
 	backup   func(context.Context, io.Writer) error
 }
 
-func (u users) Doctor(ctx context.Context) ([]admin.Finding, error) { return u.doctor(ctx), nil }
+func (u users) Doctor(ctx context.Context) ([]admin.Finding, error) { return u.doctor(ctx) }
 
 func (u users) List(ctx context.Context) ([]admin.User, error) {
 	dir := u.dir.current.Load()
