@@ -70,7 +70,7 @@ func dialBinder(ctx context.Context, s *server) (*binder, error) {
 // checkPassword binds as a. The verdict is nil, a [*PasswordError], or an error
 // that means that it could not be told. With code, the server is to want one.
 // Meanwhile may be nil.
-func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.Bytes, code bool, meanwhile func()) (PasswordInfo, error) {
+func (b *binder) checkPassword(ctx context.Context, a Account, password opaque.Bytes, code bool, meanwhile func() (late func())) (PasswordInfo, error) {
 	if a.DN == "" {
 		// A bind without a name is anonymous, and succeeds.
 		return PasswordInfo{}, errors.New("account has no DN")

@@ -31,7 +31,7 @@ type source interface {
 	update(ctx context.Context) error
 	// checkPassword is CheckPasswordMeanwhile for a password that may be asked about.
 	// It may never call meanwhile, which may be nil.
-	checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error)
+	checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() (late func())) (PasswordInfo, error)
 	// editor returns what writes as o says.
 	editor(ctx context.Context, o EnrollOptions) (editor, error)
 	// memberships returns what answers for the groups of a.
@@ -156,8 +156,9 @@ func (d *Directory) CheckPassword(ctx context.Context, a Account, password opaqu
 
 // CheckPasswordMeanwhile is CheckPassword, and calls meanwhile, unless that is nil,
 // while it waits for the answer: once at most, and before it returns. It is not called
-// where there is nothing to wait for.
-func (d *Directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+// where there is nothing to wait for. What it returns, unless nil, is called if the
+// answer takes longer than 0.1 s, before that is there.
+func (d *Directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() (late func())) (PasswordInfo, error) {
 	if err := refusePassword(password.Reveal()); err != nil {
 		return PasswordInfo{}, err
 	}

@@ -217,7 +217,7 @@ func parseHashes(values []string) ([]userpassword.Hash, error) {
 }
 
 // checkPassword implements source.
-func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes, _ func()) (info PasswordInfo, err error) {
+func (f *file) checkPassword(ctx context.Context, a Account, password opaque.Bytes, _ func() (late func())) (info PasswordInfo, err error) {
 	passwords := f.passwords.Load()
 	if passwords == nil {
 		return info, ErrNotReady

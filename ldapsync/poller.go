@@ -62,7 +62,7 @@ func newServer(c Config, r *replica) (*poller, error) {
 }
 
 // checkPassword implements source.
-func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (info PasswordInfo, err error) {
+func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() (late func())) (info PasswordInfo, err error) {
 	if meanwhile != nil {
 		meanwhile = once(meanwhile) // where the first server does not answer, another is asked
 	}
@@ -87,13 +87,14 @@ func (p *poller) checkPassword(ctx context.Context, a Account, password opaque.B
 }
 
 // once returns a function that calls f the first time. It is for one goroutine.
-func once(f func()) func() {
-	return func() {
+func once(f func() (late func())) func() (late func()) {
+	return func() (late func()) {
 		if f != nil {
 			call := f
 			f = nil
-			call()
+			late = call()
 		}
+		return late
 	}
 }
 

@@ -144,11 +144,15 @@ func (a *attempt) permitted(ctx context.Context, r *Request, f *finding, all []k
 		}
 	}()
 	if !r.Policy.CodeOnly && !(f.again && a.account.Delegated) {
-		var meanwhile func()
+		var meanwhile func() (late func())
 		if a.mayBeEarly(r, f, &all[f.token]) {
-			meanwhile = func() {
+			meanwhile = func() (late func()) {
 				e.begun = true
 				e.claim, e.err = a.spend(ctx, r, f, all)
+				return func() {
+					a.giveBack(ctx, e)
+					*e = early{} // and claim it when the password is known to be right
+				}
 			}
 		}
 		info, no, err = a.password(ctx, r, f.way.password, &all[f.token], meanwhile)
@@ -200,7 +204,7 @@ func (a *attempt) outOfStep(ctx context.Context, r *Request, f *finding, all []k
 // password says why the password of r, whose code is t's, is refused, or nil. The
 // directory counts what it is asked, so it is not asked again what it has just
 // refused. Meanwhile, unless nil, may be called while it is asked.
-func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *kept, meanwhile func()) (PasswordInfo, *Reason, error) {
+func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *kept, meanwhile func() (late func())) (PasswordInfo, *Reason, error) {
 	if kind, again := a.repeated(r, t.key, t.State, a.now()); again && kind == WrongPassword {
 		return PasswordInfo{}, &Reason{Kind: kind, Cause: "the same as a moment ago", Delegated: a.account.Delegated}, nil
 	}
@@ -214,7 +218,7 @@ func (a *attempt) password(ctx context.Context, r *Request, password []byte, t *
 // checkPassword asks the directory. A password that is empty, blank or holds a
 // NUL never gets there: to a directory an empty one means an anonymous bind,
 // which succeeds (RFC 4513, section 5.1.2).
-func (a *attempt) checkPassword(ctx context.Context, password []byte, meanwhile func()) (PasswordInfo, *Reason, error) {
+func (a *attempt) checkPassword(ctx context.Context, password []byte, meanwhile func() (late func())) (PasswordInfo, *Reason, error) {
 	switch {
 	case len(bytes.TrimSpace(password)) == 0:
 		return PasswordInfo{}, &Reason{Kind: NoPassword, Delegated: a.account.Delegated}, nil
@@ -237,7 +241,7 @@ func (a *attempt) checkPassword(ctx context.Context, password []byte, meanwhile 
 	return PasswordInfo{}, nil, err
 }
 
-func (a *attempt) ask(ctx context.Context, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+func (a *attempt) ask(ctx context.Context, password opaque.Bytes, meanwhile func() (late func())) (PasswordInfo, error) {
 	if meanwhile != nil {
 		return a.waiting.CheckPasswordMeanwhile(ctx, a.account, password, meanwhile)
 	}

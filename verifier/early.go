@@ -15,14 +15,15 @@ import (
 // Waiting is a Directory that can have something done while it waits.
 type Waiting interface {
 	// CheckPasswordMeanwhile is CheckPassword, and calls meanwhile once at most: as
-	// soon as the question is on its way, and before it returns.
-	CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error)
+	// soon as the question is on its way, and before it returns. If the answer does
+	// not come soon it calls what meanwhile has returned, before it looks further.
+	CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() (late func())) (PasswordInfo, error)
 }
 
 // SetSole says whether no other server uses the Store. Without it that is false. If
 // so, and the Directory is [Waiting], a code is claimed while the password is asked
 // about, unless failures are to be forgotten with it. Nobody is accepted before both are done, and a code whose password is wrong
-// is given back before that is said. It stays spent only if this server ends within
+// is given back before that is said, and as soon as the answer is late. It stays spent only if this server ends within
 // the same moment, or the store cannot be written any more: as it may with a right
 // password. It is called before the first Verify.
 func (v *Verifier) SetSole(yes bool) {

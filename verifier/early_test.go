@@ -231,3 +231,21 @@ func TestWhoIsRefusedRaisesNoAlarm(t *testing.T) {
 		t.Errorf("%d devices were seen, want none", n)
 	}
 }
+
+// While the answer is awaited for long, the server may end, and whoever typed a wrong
+// password with that code could not use it any more.
+func TestACodeIsGivenBackWhileTheAnswerIsLate(t *testing.T) {
+	w := newWorld(t)
+	w.dir.late = true
+	w.dir.after = func() {
+		if w.spentNow() {
+			t.Error("it is spent while the answer is late")
+		}
+	}
+	w.must("wrong"+w.code(0), Refused, WrongPassword)
+	w.must("secret"+w.code(0), Accepted, 0)
+	if !w.spentNow() {
+		t.Error("accepted, and not spent")
+	}
+	w.replayed("secret" + w.code(0))
+}

@@ -32,7 +32,7 @@ type directory struct {
 
 	// Of CheckPasswordMeanwhile: it answers without calling meanwhile, or calls these
 	// before and after.
-	hasty         bool
+	hasty, late   bool // late: its answer does not come soon
 	during, after func()
 }
 
@@ -63,12 +63,14 @@ func (d *directory) CheckPassword(_ context.Context, a Account, password opaque.
 }
 
 // CheckPasswordMeanwhile makes directory [Waiting]: it answers last of all.
-func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() (late func())) (PasswordInfo, error) {
 	if d.during != nil {
 		d.during()
 	}
 	if !d.hasty {
-		meanwhile()
+		if late := meanwhile(); d.late {
+			late()
+		}
 	}
 	if d.after != nil {
 		d.after()

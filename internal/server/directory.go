@@ -127,7 +127,7 @@ func (d *directory) CheckPassword(ctx context.Context, a verifier.Account, passw
 }
 
 // CheckPasswordMeanwhile implements [verifier.Waiting].
-func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a verifier.Account, password opaque.Bytes, meanwhile func()) (verifier.PasswordInfo, error) {
+func (d *directory) CheckPasswordMeanwhile(ctx context.Context, a verifier.Account, password opaque.Bytes, meanwhile func() (late func())) (verifier.PasswordInfo, error) {
 	current, entry, err := d.entry(a)
 	if err != nil {
 		return verifier.PasswordInfo{}, err

@@ -120,7 +120,7 @@ func (t timedDirectory) CheckPassword(ctx context.Context, a verifier.Account, p
 
 // CheckPasswordMeanwhile measures what takes longer, the password or what is done
 // meanwhile.
-func (t timedDirectory) CheckPasswordMeanwhile(ctx context.Context, a verifier.Account, password opaque.Bytes, meanwhile func()) (verifier.PasswordInfo, error) {
+func (t timedDirectory) CheckPasswordMeanwhile(ctx context.Context, a verifier.Account, password opaque.Bytes, meanwhile func() (late func())) (verifier.PasswordInfo, error) {
 	return t.timed(func() (verifier.PasswordInfo, error) {
 		return t.waitingDirectory.CheckPasswordMeanwhile(ctx, a, password, meanwhile)
 	})

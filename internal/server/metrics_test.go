@@ -272,7 +272,7 @@ func (f fakeAsked) Load(context.Context, string) (verifier.State, verifier.Versi
 func (f fakeAsked) CompareAndSwap(context.Context, string, verifier.Version, verifier.State) error {
 	return f.err
 }
-func (f fakeAsked) CheckPasswordMeanwhile(_ context.Context, _ verifier.Account, _ opaque.Bytes, meanwhile func()) (verifier.PasswordInfo, error) {
+func (f fakeAsked) CheckPasswordMeanwhile(_ context.Context, _ verifier.Account, _ opaque.Bytes, meanwhile func() (late func())) (verifier.PasswordInfo, error) {
 	meanwhile()
 	return verifier.PasswordInfo{}, f.err
 }
@@ -300,7 +300,7 @@ func TestMeasuringPassesOn(t *testing.T) {
 		if !ok {
 			t.Fatal("what is measured cannot wait any more")
 		}
-		if _, err := early.CheckPasswordMeanwhile(t.Context(), verifier.Account{}, opaque.Bytes{}, func() { called = true }); err != tt.err || !called {
+		if _, err := early.CheckPasswordMeanwhile(t.Context(), verifier.Account{}, opaque.Bytes{}, func() func() { called = true; return nil }); err != tt.err || !called {
 			t.Errorf("CheckPasswordMeanwhile: %v, want %v; called: %v", err, tt.err, called)
 		}
 		if err := (timedStore{f, m.set}).CompareAndSwap(t.Context(), "", 0, verifier.State{}); err != tt.err {

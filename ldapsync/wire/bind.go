@@ -44,8 +44,9 @@ func (e *LostError) Unwrap() error { return e.Err }
 //
 // Meanwhile, unless nil, is called when the bind has been sent, before the answer is
 // waited for; not where the bind is so large that sending it may take long. The time
-// that it takes is not the server's.
-func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func()) (BindResponse, error) {
+// that it takes is not the server's. What it returns, unless nil, is called if the answer
+// does not come soon, within 0.1 s.
+func (c *Conn) TryBind(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func() (late func())) (BindResponse, error) {
 	switch {
 	case c.err != nil:
 		return BindResponse{}, c.err
@@ -78,7 +79,7 @@ func (c *Conn) lost(ctx context.Context, ended bool, err error) error {
 }
 
 // bindWithin is bind until ctx ends, which it says, or the timeout.
-func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func()) (r BindResponse, ended bool, err error) {
+func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes, controls []Control, meanwhile func() (late func())) (r BindResponse, ended bool, err error) {
 	began := time.Now()
 	deadline := began.Add(c.timeout)
 	if bindSize(c.id+1, len(dn), password.Len(), controls) > maxKept {
@@ -93,8 +94,9 @@ func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes,
 	if err != nil {
 		return r, false, err
 	}
+	var late func()
 	if meanwhile != nil {
-		meanwhile()
+		late = meanwhile()
 		now := time.Now()
 		deadline = now.Add(c.timeout)
 		// What has come by now is the answer, also if ctx has ended: who cannot be told
@@ -106,6 +108,9 @@ func (c *Conn) bindWithin(ctx context.Context, dn string, password opaque.Bytes,
 		}
 	}
 	if r, err = c.bindResponse(); errors.Is(err, os.ErrDeadlineExceeded) {
+		if late != nil {
+			late()
+		}
 		return c.following(ctx, deadline, c.bindResponse)
 	}
 	return r, false, err

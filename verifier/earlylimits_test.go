@@ -35,7 +35,7 @@ func TestWhatIsUnlockedMeanwhileStaysUnlocked(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	w.waiting = waitingFunc(func(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+	w.waiting = waitingFunc(func(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() func()) (PasswordInfo, error) {
 		meanwhile()
 		unlock()
 		return w.dir.CheckPassword(ctx, a, password)
@@ -61,7 +61,7 @@ func TestAnotherAccountWithTheKeyBringsNoFailuresOutOfMind(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	w.waiting = waitingFunc(func(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+	w.waiting = waitingFunc(func(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() func()) (PasswordInfo, error) {
 		meanwhile()
 		during()
 		return w.dir.CheckPassword(ctx, a, password)
@@ -92,9 +92,9 @@ func TestALoginWithoutAnAnswerComesAgainThoughItsCodeIsSpent(t *testing.T) {
 	w.now = w.now.Add(time.Second)
 }
 
-type waitingFunc func(context.Context, Account, opaque.Bytes, func()) (PasswordInfo, error)
+type waitingFunc func(context.Context, Account, opaque.Bytes, func() func()) (PasswordInfo, error)
 
-func (f waitingFunc) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func()) (PasswordInfo, error) {
+func (f waitingFunc) CheckPasswordMeanwhile(ctx context.Context, a Account, password opaque.Bytes, meanwhile func() func()) (PasswordInfo, error) {
 	return f(ctx, a, password, meanwhile)
 }
 

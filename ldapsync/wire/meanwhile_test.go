@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "lockstep/ldapsync/ldaptest"
@@ -46,7 +48,7 @@ func TestWhatIsDoneMeanwhileMayTakeLong(t *testing.T) {
 							ctx = limited
 						}
 						calls := 0
-						r, err := c.TryBind(ctx, "uid=alice", canary, nil, func() { calls++; <-time.After(long) })
+						r, err := c.TryBind(ctx, "uid=alice", canary, nil, func() func() { calls++; <-time.After(long); return nil })
 						if err != nil || int(r.Code) != 48+n || calls != 1 || !c.Usable() {
 							t.Fatalf("bind %d: result %d, %v, %d calls, usable: %v", n, r.Code, err, calls, c.Usable())
 						}
@@ -54,5 +56,39 @@ func TestWhatIsDoneMeanwhileMayTakeLong(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Who has begun something is told when the answer does not come soon.
+func TestALateAnswerIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer time.Duration
+		late   int
+	}{"soon": {20 * time.Millisecond, 0}, "late": {3 * time.Second, 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := piped(t, false)
+				c := wire.New(client, wire.Options{Timeout: 10 * time.Second})
+				go func() {
+					server.Read(make([]byte, 1000))
+					<-time.After(tt.answer)
+					server.Write(BindResponse(0, "").Octets(1))
+					io.Copy(io.Discard, server)
+				}()
+				late := 0
+				began := time.Now()
+				_, err := c.TryBind(t.Context(), "uid=alice", canary, nil, func() func() {
+					return func() {
+						if took := time.Since(began); took > 200*time.Millisecond {
+							t.Errorf("told after %v", took)
+						}
+						late++
+					}
+				})
+				if err != nil || late != tt.late {
+					t.Errorf("%v, told %d times, want %d", err, late, tt.late)
+				}
+			})
+		})
 	}
 }
