@@ -150,6 +150,29 @@ func TestChecker(t *testing.T) {
 			g.logged(0, "replayed (1 s ago, by vpn)")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
+		{"a code that was sent with a wrong password when the only server was killed", func(p *past) {
+			p.h.Alone = true
+			p.kill(1, 2, 0)
+			p.login(wrongPassword, 1, 5, 0.9).says(0, 0.9, silence)
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, ""},
+		{"the same, where the wrong password had its answer", func(p *past) {
+			p.h.Alone = true
+			p.kill(1, 2, 0)
+			p.login(wrongPassword, 1, 5, 0.5).says(0, 0.5, rejected)
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, "right login refused"},
+		{"the same at one of several servers", func(p *past) {
+			p.kill(1, 2, 0)
+			p.login(wrongPassword, 1, 5, 0.9).says(0, 0.9, silence)
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, "right login refused"},
 		{"a code that nobody had sent, called replayed by a server that was killed", func(p *past) {
 			p.kill(1, 2, 0)
 			g := p.login(right, 1, 5, 1).says(0, 1, rejected)

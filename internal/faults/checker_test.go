@@ -124,7 +124,7 @@ func (c *evidence) excused(g login, t try) bool {
 	if c.wary[g.Person] || c.challengeLost(g, t) {
 		return true
 	}
-	return c.calledReplayed(g, t) && (g.Contested || c.askedBefore(t) || c.tooLate(g, t) || c.unsettled(t))
+	return c.calledReplayed(g, t) && (g.Contested || c.askedBefore(t) || c.tooLate(g, t) || c.unsettled(t) || c.brokenOff(g, t))
 }
 
 // calledReplayed says whether that is what the server itself gave for its reason.
@@ -150,6 +150,19 @@ func (c *evidence) earlier(t try) (all []try) {
 // accepted it then, and a code that it has accepted is used up for it.
 func (c *evidence) askedBefore(t try) bool {
 	return slices.ContainsFunc(c.earlier(t), func(other try) bool { return other.Server == t.Server })
+}
+
+// brokenOff says whether the server was killed while it was asked about the same code
+// with a wrong password: one that is alone claims the code while the directory looks at
+// the password, and has not given it back then.
+func (c *evidence) brokenOff(g login, t try) bool {
+	return c.Alone && slices.ContainsFunc(c.Tries, func(other try) bool {
+		o := c.Logins[other.Login]
+		return o.Kind == wrongPassword && o.Person == g.Person && o.Step == g.Step && other.Server == t.Server && other.Answer == silence &&
+			other.Sent.Before(t.Sent) && slices.ContainsFunc(c.Windows, func(w window) bool {
+			return slices.Contains(w.Killed, t.Server) && !w.From.After(other.until()) && !w.To.Before(other.Sent)
+		})
+	})
 }
 
 // tooLate says whether the same code was asked about first so long ago that the

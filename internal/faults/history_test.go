@@ -89,7 +89,7 @@ type history struct {
 	Windows []window
 	Mutes   []mute
 	Reasons map[string][]string // that servers logged, by Calling-Station-Id
-	Alone   bool                // one server, whose challenges do not survive it
+	Alone   bool                // one server with a store of its own, whose challenges do not survive it
 }
 
 // recorder writes a history, for many at once.
