@@ -190,16 +190,15 @@ func TestFullDiskDuringBackupAndRestore(t *testing.T) {
 		t.Skip("needs root, to mount a small disk")
 	}
 	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=6m"); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("mount: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
 	s := big(t, disk, 20_000)
 	filler := filepath.Join(disk, "filler")
-	os.WriteFile(filler, make([]byte, 8<<20), 0o600) // as far as it goes
-	os.Truncate(filler, 4<<20)
-	if is, err := os.Stat(filler); err == nil && is.Size() > 300<<10 {
-		os.Truncate(filler, is.Size()-200<<10)
+	os.WriteFile(filler, make([]byte, 16<<20), 0o600) // as far as it goes
+	if is, err := os.Stat(filler); err != nil || os.Truncate(filler, is.Size()-200<<10) != nil {
+		t.Fatal(err)
 	}
 	s.run(3, "no space left", "store", "backup", filepath.Join(disk, "backup"))
 	s.run(3, "", "store", "restore", "-yes", filepath.Join(s.dir, "backup"))
