@@ -3,7 +3,7 @@
 GO ?= go
 BIN ?= bin
 HELPER ?= /usr/libexec/lockstep/lockstep-pam
-FUZZTIME ?= 2s
+FUZZTIME ?= 1s
 BENCHTIME ?= 2s
 FAULTS ?= 30m
 USERS ?= 10000
