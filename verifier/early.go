@@ -43,11 +43,12 @@ type early struct {
 // mayBeEarly says whether f, of t, may be claimed before the password is known to be
 // right. All attempts on the account wait for this one, and no other server sees it.
 //
-// Not where failures would be forgotten by it: an admin who unlocks meanwhile, or
+// Not where the server has a name among others, whatever SetSole was told. Not where
+// failures would be forgotten by it: an admin who unlocks meanwhile, or
 // whoever is at another account with the same key, would not find them, and they could
 // not be brought back then.
 func (a *attempt) mayBeEarly(r *Request, f *finding, t *kept) bool {
-	return a.waiting != nil && !a.decoy && !a.account.Delegated && !f.again &&
+	return a.waiting != nil && a.server == 0 && !a.decoy && !a.account.Delegated && !f.again &&
 		t.Failures == 0 && t.source(r.Source).Count == 0
 }
 

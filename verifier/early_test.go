@@ -201,6 +201,13 @@ func TestWhatIsNotClaimedEarly(t *testing.T) {
 			t.Error("claimed early")
 		}
 	})
+	t.Run("where the server has a name among others", func(t *testing.T) {
+		w := newWorld(t)
+		w.SetServer("one of two")
+		if early(t, w, Request{Typed: opaque.Text("secret" + w.code(0))}) {
+			t.Error("claimed early")
+		}
+	})
 	t.Run("a code that the directory checks", func(t *testing.T) {
 		w := newWorld(t)
 		w.dir.account.Keys, w.dir.account.Delegated, w.dir.password = nil, true, "secret123456"
