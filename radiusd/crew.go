@@ -95,6 +95,13 @@ func (c *crew) free(of class) bool {
 
 func (c *crew) busy() int { return c.running[fresh] + c.running[challenged] }
 
+// quiet reports whether there is at most one job under way.
+func (c *crew) quiet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.busy() <= 1
+}
+
 // start gives j to the worker that was busy last: its stack has grown to what
 // the work needs, and is in the processor's cache.
 func (c *crew) start(j *job) {

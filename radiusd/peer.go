@@ -12,13 +12,18 @@ type socket struct {
 	net.PacketConn
 	udp *net.UDPConn // nil if PacketConn is none
 	id  uint32       // tells sockets apart in the duplicate cache
+	out outbox
 
 	busy atomic.Int64 // when the reader took the packet that it has in hand, in Unix ns; 0 for none
 }
 
 func newSocket(conn net.PacketConn, id uint32) *socket {
 	udp, _ := conn.(*net.UDPConn)
-	return &socket{PacketConn: conn, udp: udp, id: id}
+	s := &socket{PacketConn: conn, udp: udp, id: id}
+	if udp != nil {
+		s.out.conn = newBatchConn(udp)
+	}
+	return s
 }
 
 // peer is where a datagram came from, and so where its reply goes.

@@ -267,12 +267,16 @@ func (s *Server) deliver(j *job, outcome Outcome, reply radius.Packet, now time.
 		s.counters.add(accessChallenges)
 		j.client.stats.add(tallyChallenges)
 	}
-	s.send(j.from, reply)
+	s.post(j.from, reply)
 }
 
 func (s *Server) send(to peer, reply radius.Packet) {
 	if err := to.write(reply); err != nil {
-		s.counters.add(sendErrors)
-		s.warn(occasion{what: "cannot send a reply"}, "src", to.addr.String(), "err", err)
+		s.cannotSend(to.addr.String(), err)
 	}
+}
+
+func (s *Server) cannotSend(to string, err error) {
+	s.counters.add(sendErrors)
+	s.warn(occasion{what: "cannot send a reply"}, "src", to, "err", err)
 }

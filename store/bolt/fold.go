@@ -24,7 +24,7 @@ type limits struct {
 var defaultLimits = limits{first: 64 << 10, segment: 16 << 20, table: 12 << 20, chunk: 128}
 
 // after returns the size of the segment after one of the given size.
-func (l limits) after(size int64) int64 { return min(4*size, l.segment) }
+func (l limits) after(size int64) int64 { return min(16*size, l.segment) }
 
 // keeper is the goroutine that puts sealed tables into the file.
 type keeper struct {
