@@ -45,8 +45,9 @@ func newBatchConn(udp *net.UDPConn) batchConn {
 // put takes a reply. Of those who put, the first is to empty the box. Not taken,
 // the reply has to be sent another way.
 func (o *outbox) put(to peer, reply []byte) (first, taken bool) {
-	// A socket for both versions has IPv4 addresses that a batch cannot.
-	if o.conn == nil || to.addr.Addr().Is4In6() {
+	// A socket for both versions has IPv4 addresses that a batch cannot. And what
+	// sends batches knows which interface a zone is as of up to a minute ago.
+	if addr := to.addr.Addr(); o.conn == nil || addr.Is4In6() || addr.Zone() != "" {
 		return false, false
 	}
 	o.mu.Lock()
@@ -78,7 +79,7 @@ func address(m *ipv4.Message, to peer, reply []byte) {
 		ip := addr.As16()
 		udp.IP = append(udp.IP, ip[:]...)
 	}
-	udp.Port, udp.Zone = int(to.addr.Port()), addr.Zone()
+	udp.Port = int(to.addr.Port())
 }
 
 // take returns what waits. Where nothing does, the next who puts is the first.
@@ -101,6 +102,13 @@ func (o *outbox) done(batch []ipv4.Message) {
 	o.spare = batch[:0]
 }
 
+// leave is for who was to empty the box and cannot.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.busy = false
+}
+
 // post sends a reply, together with what others send at the same time. The caller
 // has a part in s.inflight.
 func (s *Server) post(to peer, reply []byte) {
@@ -120,15 +128,31 @@ func (s *Server) post(to peer, reply []byte) {
 // empty sends what waits in the box of a socket. Where more and more comes,
 // somebody else goes on with it: a job must end.
 func (s *Server) empty(socket *socket) {
+	defer s.survive("panic while replies were sent, some of them not sent", nil)
+	if s.sendSome(socket) {
+		s.inflight.Go(func() { s.empty(socket) })
+	}
+}
+
+// sendSome reports whether there may be more to send, which is for the caller then.
+func (s *Server) sendSome(socket *socket) (more bool) {
+	whole := false
+	defer func() {
+		if !whole { // a panic, and the next who puts is the first
+			socket.out.leave()
+		}
+	}()
 	for range mostBatches {
 		batch := socket.out.take()
 		if len(batch) == 0 {
-			return
+			whole = true
+			return false
 		}
 		s.sendAll(socket.out.conn, batch)
 		socket.out.done(batch)
 	}
-	s.inflight.Go(func() { s.empty(socket) })
+	whole = true
+	return true
 }
 
 func (s *Server) sendAll(conn batchConn, batch []ipv4.Message) {

@@ -219,20 +219,87 @@ func TestRepliesOfOneMoment(t *testing.T) {
 	clients.Wait()
 }
 
-// A socket for both versions has addresses that a batch would be refused for.
-func TestOutboxLeavesMappedAddressesToTheSocket(t *testing.T) {
+// A panic while replies are sent costs nobody who comes later a reply, and does not
+// end the program, whoever sends them.
+func TestOutboxSurvivesAPanic(t *testing.T) {
+	for _, at := range []int{1, mostBatches + 1} {
+		f := &fakeBatches{}
+		var s *Server
+		var socket *socket
+		f.during = func(call int) {
+			if call == at {
+				panic("as a log handler may")
+			}
+			if call < at {
+				s.post(from(socket, 10), []byte("reply 10"))
+			}
+		}
+		s, socket = boxed(t, f)
+		s.inflight.Add(1)
+		s.post(from(socket, 1), []byte("reply 1"))
+		s.inflight.Done()
+		s.inflight.Wait()
+		if len(f.batches) != at-1 || s.Counters()["DropPanic"] != 1 {
+			t.Errorf("call %d: %d batches, counters %v", at, len(f.batches), s.Counters())
+		}
+		s.post(from(socket, 2), []byte("reply 2"))
+		if got, want := fmt.Sprint(f.batches[len(f.batches)-1]), "["+letter(2)+"]"; got != want {
+			t.Errorf("call %d: sent %s afterwards, want %s", at, got, want)
+		}
+	}
+}
+
+// What the kernel refuses within a batch, it refuses alone.
+func TestOutboxOverARealSocketWithErrorsInBetween(t *testing.T) {
+	conn, err := Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s, _ := boxed(t, nil)
+	socket := newSocket(conn, 0)
+	good := client.LocalAddr().(*net.UDPAddr).AddrPort()
+	var want []string
+	for i := range 200 {
+		to := good
+		if i%7 == 0 || i > 100 && i < 110 || i > 190 {
+			to = netip.AddrPortFrom(good.Addr(), 0) // which is refused
+		} else {
+			want = append(want, fmt.Sprint(i))
+		}
+		socket.out.put(peer{socket: socket, addr: to}, []byte(fmt.Sprint(i)))
+	}
+	s.empty(socket)
+	buffer := make([]byte, 100)
+	for _, want := range want {
+		client.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, err := client.Read(buffer)
+		if got := string(buffer[:n]); err != nil || got != want {
+			t.Fatalf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	if got := int(s.Counters()["SendErrors"]); got != 200-len(want) {
+		t.Errorf("SendErrors is %d, want %d", got, 200-len(want))
+	}
+}
+
+// What sends batches would be refused an IPv4 address at a socket for both versions,
+// and may take the zone for an interface that is gone.
+func TestOutboxLeavesSomeAddressesToTheSocket(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "[::]:0")
 	if err != nil {
 		t.Skip(err)
 	}
 	defer conn.Close()
 	socket := newSocket(conn, 0)
-	mapped := peer{socket: socket, addr: netip.MustParseAddrPort("[::ffff:127.0.0.1]:1000")}
-	if _, taken := socket.out.put(mapped, []byte("reply")); taken {
-		t.Error("an IPv4 address at an IPv6 socket was taken into a batch")
-	}
-	mapped.addr = netip.MustParseAddrPort("[::1]:1000")
-	if first, taken := socket.out.put(mapped, []byte("reply")); !first || !taken {
-		t.Error("an IPv6 address was not taken into a batch")
+	for addr, want := range map[string]bool{"[::ffff:127.0.0.1]:1000": false, "[fe80::1%lo]:1000": false, "[::1]:1000": true} {
+		if _, taken := socket.out.put(peer{socket: socket, addr: netip.MustParseAddrPort(addr)}, []byte("reply")); taken != want {
+			t.Errorf("%s: taken into a batch: %v", addr, taken)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"lockstep/store/bolt/journal"
 	"lockstep/verifier"
@@ -342,7 +341,7 @@ func (s *Store) nextBlank() (*journal.Blank, error) {
 		}
 	}
 	blank, err := journal.NewBlank(s.path, size)
-	if errors.Is(err, unix.ENOSPC) && size > least {
+	if err != nil && size > least { // a disk that is full, a quota, or another limit
 		blank, err = journal.NewBlank(s.path, least)
 	}
 	return blank, err
