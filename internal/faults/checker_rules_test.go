@@ -150,6 +150,36 @@ func TestChecker(t *testing.T) {
 			g.logged(0, "replayed (1 s ago, by vpn)")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
+		{"a thief who is first, and the server that refused the owner is killed before it has written why", func(p *past) {
+			p.kill(0.2, 2, 0)
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			p.login(right, 1, 6, 3).again(first).says(0, 3, accepted)
+		}, ""},
+		{"the same, where another server was killed", func(p *past) {
+			p.kill(0.2, 2, 1)
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			p.login(right, 1, 6, 3).again(first).says(0, 3, accepted)
+		}, "right login refused"},
+		{"the same, where it was killed later", func(p *past) {
+			p.kill(2, 2.5, 0)
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			p.login(right, 1, 6, 3).again(first).says(0, 3, accepted)
+		}, "right login refused"},
+		{"the same, where it wrote another reason", func(p *past) {
+			p.kill(0.2, 2, 0)
+			p.login(thief, 1, 5, 0).says(1, 0, accepted)
+			first := p.login(right, 1, 5, 0).contested().says(0, 0.1, rejected)
+			first.logged(0, "code wrong")
+			p.login(right, 1, 6, 3).again(first).says(0, 3, accepted)
+		}, "right login refused"},
+		{"a refusal without a reason, of a code that nobody else had", func(p *past) {
+			p.kill(0.2, 2, 0)
+			first := p.login(right, 1, 5, 0).says(0, 0.1, rejected)
+			p.login(right, 1, 6, 3).again(first).says(0, 3, accepted)
+		}, "right login refused"},
 		{"a code that was sent with a wrong password when the only server was killed", func(p *past) {
 			p.h.Alone = true
 			p.kill(1, 2, 0)

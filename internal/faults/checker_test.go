@@ -124,13 +124,22 @@ func (c *evidence) excused(g login, t try) bool {
 	if c.wary[g.Person] || c.challengeLost(g, t) {
 		return true
 	}
-	return c.calledReplayed(g, t) && (g.Contested || c.askedBefore(t) || c.tooLate(g, t) || c.unsettled(t) || c.brokenOff(g, t))
+	return (c.calledReplayed(g, t) || c.lineLost(g, t)) && (g.Contested || c.askedBefore(t) || c.tooLate(g, t) || c.unsettled(t) || c.brokenOff(g, t))
 }
 
 // calledReplayed says whether that is what the server itself gave for its reason.
 func (c *evidence) calledReplayed(g login, t try) bool {
 	return slices.ContainsFunc(c.Reasons[g.Source], func(line string) bool {
 		return strings.HasPrefix(line, serverName(t.Server)+" ") && strings.Contains(line, "reject replayed")
+	})
+}
+
+// lineLost says whether the server has nothing in its log about the login, and was killed
+// about when it answered: the lines of the last moment are lost then.
+func (c *evidence) lineLost(g login, t try) bool {
+	logged := slices.ContainsFunc(c.Reasons[g.Source], func(line string) bool { return strings.HasPrefix(line, serverName(t.Server)+" ") })
+	return !logged && slices.ContainsFunc(c.Windows, func(w window) bool {
+		return slices.Contains(w.Killed, t.Server) && t.Got.Add(slack).After(w.From) && t.Got.Before(w.To)
 	})
 }
 
