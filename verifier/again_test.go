@@ -602,6 +602,31 @@ func TestRecentLoginsAreFewAndShort(t *testing.T) {
 	}
 }
 
+// Where there is no room, who comes does not look through all of it each time.
+func TestWhatIsOverIsNotLookedForAllTheTime(t *testing.T) {
+	var u remembered
+	for i := range mostRemembered {
+		u.note(fmt.Sprint(i), Login{Input: 1}, start)
+	}
+	over := start.Add(againAge + time.Millisecond)
+	u.note("full", Login{Input: 1}, over.Add(-2*time.Millisecond)) // nothing is over yet
+	u.note("soon after", Login{Input: 1}, over)
+	if len(u.byID) != mostRemembered {
+		t.Errorf("%d logins: it was looked for again", len(u.byID))
+	}
+	u.note("later", Login{Input: 1}, over.Add(sweepEvery))
+	if len(u.byID) != 1 || !u.has("later", Login{Input: 1}, over.Add(sweepEvery)) {
+		t.Errorf("%d logins when there is room again", len(u.byID))
+	}
+	u.swept = over.Add(time.Hour) // a clock that was put back
+	for i := range mostRemembered {
+		u.note(fmt.Sprint(i), Login{Input: 1}, start)
+	}
+	if u.note("new", Login{Input: 1}, over.Add(sweepEvery)); len(u.byID) != 1 {
+		t.Errorf("%d logins after the clock was put back", len(u.byID))
+	}
+}
+
 // aging is a store that knows the age of what it has.
 type aging struct {
 	*memory

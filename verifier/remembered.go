@@ -12,9 +12,10 @@ import (
 //
 // The zero remembered is ready to use. Its methods may be called at once.
 type remembered struct {
-	mu   sync.Mutex // guards byID
-	byID map[string]noted
-	some atomic.Bool // whether there is anything in byID, as there is not mostly; written under mu
+	mu    sync.Mutex // guards byID and swept
+	byID  map[string]noted
+	swept time.Time   // when what is over was looked for last
+	some  atomic.Bool // whether there is anything in byID, as there is not mostly; written under mu
 }
 
 type noted struct {
@@ -43,7 +44,15 @@ func (u *remembered) note(id string, l Login, now time.Time) {
 	u.some.Store(true)
 }
 
+// sweepEvery is how often what is over is looked for at most: where there is no room,
+// everybody who comes would go through all of it.
+const sweepEvery = againAge / 64
+
 func (u *remembered) forget(now time.Time) {
+	if since := now.Sub(u.swept); since >= 0 && since < sweepEvery {
+		return
+	}
+	u.swept = now
 	for id, d := range u.byID {
 		if between(d.at, now).Abs() > againAge {
 			delete(u.byID, id)
