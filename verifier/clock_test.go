@@ -139,6 +139,7 @@ func TestAcceptable(t *testing.T) {
 // An independent reckoning: with one observation, a step is acceptable if there
 // is an offset, a delay then and a delay now that explain both codes.
 func TestAcceptableByBruteForce(t *testing.T) {
+	long(t)
 	k := testKey
 	first := k.Step(start) + 100
 	s := State{}.learn(k, first, start)

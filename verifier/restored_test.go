@@ -89,6 +89,7 @@ var lossOffsets = []time.Duration{0, 12 * time.Second, -20 * time.Second, 45 * t
 // Nothing that was spent before the store was put back is good afterwards, and
 // the device's own codes are, after a minute or two.
 func TestRestoredOfADeviceThatTheBackupKnows(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, off := range lossOffsets {
 		l := restoredLoss(t, off, 3)
@@ -121,6 +122,7 @@ func (l *loss) comesBack(within time.Duration, logins int) {
 // Of one that the backup does not know, codes that are ahead are not taken, neither
 // alone nor by twos, before their time has come.
 func TestRestoredOfADeviceThatTheBackupDoesNotKnow(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, off := range lossOffsets {
 		l := restoredLoss(t, off, 0)

@@ -90,6 +90,7 @@ func (o *office) everybody() (codes, most int) {
 // The server's clock steps by 90 s under 200 users, and is put right: the alarm
 // names it, and nobody is locked out, neither then nor afterwards.
 func TestServerSteps(t *testing.T) {
+	long(t)
 	for _, step := range []time.Duration{90 * time.Second, -90 * time.Second} {
 		o := newOffice(t, 200)
 		for range 3 {

@@ -51,6 +51,7 @@ func TestFutureStepsStrandNobody(t *testing.T) {
 }
 
 func TestSpentIsBounded(t *testing.T) {
+	long(t)
 	var s State
 	for step := range int64(20_000) {
 		s = s.spend(testKey, Spent{Step: testKey.Step(start) + step, At: start})

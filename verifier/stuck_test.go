@@ -88,6 +88,7 @@ func TestNobodyIsStuckAfterTheClockIsPutRight(t *testing.T) {
 
 // However often a clock is set, and wherever to: two codes at most.
 func TestNobodyIsStuckWhateverTheClockDoes(t *testing.T) {
+	long(t)
 	p := &phone{newWorld(t), 0}
 	for i := range 200 {
 		p.now = p.now.Add(time.Duration(i%7) * 10 * time.Minute)

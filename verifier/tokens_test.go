@@ -343,6 +343,7 @@ func TestFailuresThatCannotBeForgotten(t *testing.T) {
 // Who logs in daily is never locked out by what was typed wrong in between, with
 // whichever token, nor by what a crash has left to the next login to forget.
 func TestOwnerOfTwoTokensIsNotLocked(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for seed := range uint64(2) {
 		rng := rand.New(rand.NewPCG(seed, 7))

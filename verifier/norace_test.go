@@ -1,0 +1,7 @@
+//go:build !race
+
+package verifier
+
+import "testing"
+
+func long(*testing.T) {}
