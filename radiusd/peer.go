@@ -12,7 +12,7 @@ type socket struct {
 	net.PacketConn
 	udp *net.UDPConn // nil if PacketConn is none
 	id  uint32       // tells sockets apart in the duplicate cache
-	out outbox
+	out outbox       // replies to be sent together
 
 	busy atomic.Int64 // when the reader took the packet that it has in hand, in Unix ns; 0 for none
 }
