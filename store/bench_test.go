@@ -39,6 +39,9 @@ func TestATypicalStateIsSmallAndCheap(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { Encode(s) }); n > 1 {
 		t.Errorf("Encode allocates %v times; want once", n)
 	}
+	if n := testing.AllocsPerRun(10, func() { Check(b) }); n > 2 { // none, but the race detector makes pools forget
+		t.Errorf("Check allocates %v times; want seldom", n)
+	}
 	if n := testing.AllocsPerRun(10, func() { Decode(b) }); n > 3 {
 		t.Errorf("Decode allocates %v times; want 3, for the text and two lists", n)
 	}
@@ -51,6 +54,16 @@ func BenchmarkEncode(b *testing.B) {
 		Encode(s)
 	}
 	b.ReportMetric(float64(len(Encode(s))), "bytes")
+}
+
+func BenchmarkCheck(b *testing.B) {
+	record := Encode(typical())
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Check(record); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {

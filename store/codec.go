@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 	"time"
 
 	"lockstep/verifier"
@@ -193,35 +194,77 @@ func appendTime(b []byte, t time.Time) []byte {
 // nothing with b; the strings in it share one copy.
 // Errors wrap [ErrDamaged].
 func Decode(b []byte) (verifier.State, error) {
-	switch n := len(b) - crc32.Size; {
-	case len(b) > MaxRecord:
-		return verifier.State{}, fmt.Errorf("%w: it has %d bytes, more than %d", ErrDamaged, len(b), MaxRecord)
-	case len(b) > 0 && !known(b[0]):
-		return decode(b) // which says so
-	case n <= 0:
-		return verifier.State{}, fmt.Errorf("%w: record ends early", ErrDamaged)
-	case binary.BigEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli):
-		return verifier.State{}, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
-	default:
-		return decode(b[:n])
+	content, err := intact(b)
+	if err != nil {
+		return verifier.State{}, err
 	}
+	return decode(content)
 }
 
-func known(f byte) bool { return f == format || f == formatNoLast }
+// Check returns the error that Decode would.
+func Check(b []byte) error {
+	content, err := intact(b)
+	if err != nil {
+		return err
+	}
+	d := lookers.Get().(*decoder)
+	defer lookers.Put(d)
+	d.record, d.at, d.err = content, 1, nil
+	_, err = d.whole()
+	d.record = nil
+	return err
+}
+
+var lookers = sync.Pool{New: func() any { return &decoder{look: true} }}
+
+// intact returns b without its checksum, if that is right and b begins with a
+// format that is known.
+func intact(b []byte) ([]byte, error) {
+	n := len(b) - crc32.Size
+	switch {
+	case len(b) > MaxRecord:
+		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", ErrDamaged, len(b), MaxRecord)
+	case len(b) == 0:
+		return nil, fmt.Errorf("%w: record is empty", ErrDamaged)
+	}
+	if err := checkFormat(b[0]); err != nil {
+		return nil, err
+	}
+	switch {
+	case n <= 0:
+		return nil, fmt.Errorf("%w: record ends early", ErrDamaged)
+	case binary.BigEndian.Uint32(b[n:]) != crc32.Checksum(b[:n], castagnoli):
+		return nil, fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
+	}
+	return b[:n], nil
+}
+
+func checkFormat(f byte) error {
+	switch {
+	case f > format:
+		return fmt.Errorf("%w or %w: it has format %d, this one knows up to %d", ErrDamaged, ErrNewer, f, format)
+	case f != format && f != formatNoLast:
+		return fmt.Errorf("%w, or of another version: it has format %d, want %d or %d", ErrDamaged, f, formatNoLast, format)
+	}
+	return nil
+}
 
 // decode takes what encode returns, and what it returned in older formats.
 func decode(b []byte) (verifier.State, error) {
 	if len(b) == 0 {
 		return verifier.State{}, fmt.Errorf("%w: record is empty", ErrDamaged)
 	}
-	if b[0] > format {
-		return verifier.State{}, fmt.Errorf("%w or %w: it has format %d, this one knows up to %d", ErrDamaged, ErrNewer, b[0], format)
-	}
-	if !known(b[0]) {
-		return verifier.State{}, fmt.Errorf("%w, or of another version: it has format %d, want %d or %d", ErrDamaged, b[0], formatNoLast, format)
+	if err := checkFormat(b[0]); err != nil {
+		return verifier.State{}, err
 	}
 	d := decoder{record: b, at: 1, text: string(b)}
-	s := d.state(b[0])
+	return d.whole()
+}
+
+// whole returns the State that the record holds behind its format, or the zero one
+// and an error.
+func (d *decoder) whole() (verifier.State, error) {
+	s := d.state(d.record[0])
 	if d.err == nil && d.left() > 0 {
 		d.fail(fmt.Sprintf("%d bytes follow the state", d.left()))
 	}

@@ -286,12 +286,14 @@ func TestDecodeRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !reflect.DeepEqual(s, verifier.State{}) {
 				t.Errorf("decode(%.40x) = %+v, %v; want the zero State and %q", tt.b, s, err, tt.want)
 			}
+			checkAsDecode(t, tt.b)
 		})
 	}
 	for n := range good {
 		if s, err := decode(good[:n]); err == nil || !reflect.DeepEqual(s, verifier.State{}) {
 			t.Errorf("Decode of the first %d of %d bytes = %+v, %v; want an error", n, len(good), s, err)
 		}
+		checkAsDecode(t, good[:n])
 	}
 }
 

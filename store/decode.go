@@ -34,7 +34,7 @@ func (d *decoder) spent(floor int64) []int64 {
 	if n == 0 {
 		return nil
 	}
-	steps := make([]int64, n)
+	steps := room(d, &d.steps, n)
 	d.ascend(floor, steps)
 	return steps
 }
@@ -60,7 +60,7 @@ func (d *decoder) ascend(last int64, steps []int64) {
 
 func (d *decoder) recent(last int64) (recent []verifier.Spent) {
 	if n := d.count(minRecent); n > 0 {
-		recent = make([]verifier.Spent, n)
+		recent = room(d, &d.recents, n)
 	}
 	for i := range recent {
 		last += d.varint()
@@ -106,7 +106,7 @@ func (d *decoder) far() (f verifier.Far) {
 	f.At = d.time()
 	f.Source = d.string()
 	if n := d.count(minStep); n > 0 {
-		f.Steps = make([]int64, n)
+		f.Steps = room(d, &d.steps, n)
 		f.Steps[0] = d.varint()
 		d.ascend(f.Steps[0], f.Steps[1:])
 	}
@@ -118,7 +118,7 @@ func (d *decoder) far() (f verifier.Far) {
 
 func (d *decoder) sources() (sources []verifier.SourceFailures) {
 	if n := d.count(minSource); n > 0 {
-		sources = make([]verifier.SourceFailures, n)
+		sources = room(d, &d.failures, n)
 	}
 	for i := range sources {
 		sources[i] = verifier.SourceFailures{

@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
+
+	"lockstep/verifier"
 )
 
 // decoder takes values off a record, from at on. After the first fault it keeps
@@ -17,6 +20,23 @@ type decoder struct {
 	at     int
 	text   string // a copy of record: strings are parts of it
 	err    error
+
+	// Where the State is only looked at, there is no text, and the next State has
+	// the same lists.
+	look     bool
+	steps    []int64
+	recents  []verifier.Spent
+	failures []verifier.SourceFailures
+}
+
+// room returns n elements to set: new ones, or, if they are only looked at, those
+// of spare.
+func room[T any](d *decoder, spare *[]T, n int) []T {
+	if !d.look {
+		return make([]T, n)
+	}
+	*spare = slices.Grow((*spare)[:0], n)[:n]
+	return *spare
 }
 
 func (d *decoder) left() int { return len(d.record) - d.at }
@@ -81,6 +101,9 @@ func (d *decoder) count(least int) int {
 
 func (d *decoder) string() string {
 	n := len(d.bytes(d.uvarint()))
+	if d.look {
+		return "?"[:min(n, 1)] // all that counts is whether it is empty
+	}
 	return d.text[d.at-n : d.at]
 }
 

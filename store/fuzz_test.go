@@ -2,6 +2,9 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"reflect"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{format, 0, 0, 0, 1, 2, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decode(b)
+		checkAsDecode(t, b)
 		if err != nil {
 			if !reflect.DeepEqual(s, verifier.State{}) {
 				t.Errorf("decode(%x) fails with %v and returns part of a State: %+v", b, err, s)
@@ -37,6 +41,16 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("decode(%x) breaks a rule: %s: %+v", b, broken, s)
 		}
 	})
+}
+
+// checkAsDecode has Check say what Decode says of a record with this content.
+func checkAsDecode(t *testing.T, content []byte) {
+	t.Helper()
+	record := binary.BigEndian.AppendUint32(bytes.Clone(content), crc32.Checksum(content, castagnoli))
+	_, want := Decode(record)
+	if got := Check(record); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("Check(%x) = %v, Decode: %v", record, got, want)
+	}
 }
 
 // withoutLast returns s, which has no Last, as the program of before encoded it.

@@ -228,7 +228,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, id string, old verifier.Vers
 		return fmt.Errorf("write state: %w", err)
 	}
 	// What cannot be read back would shut the key out for good.
-	if _, err := store.Decode(record); err != nil {
+	if err := store.Check(record); err != nil {
 		return fmt.Errorf("write state: refused: %w", err)
 	}
 	return s.do(ctx, &request{do: swap, id: id, old: old, record: record})

@@ -59,7 +59,7 @@ func same(a, b []byte) bool {
 func encodeRecord(s verifier.State) ([]byte, error) {
 	encoded := store.Encode(s)
 	// What cannot be read back would shut the key out for good.
-	if _, err := store.Decode(encoded); err != nil {
+	if err := store.Check(encoded); err != nil {
 		return nil, err
 	}
 	return seal(encoded), nil
