@@ -22,11 +22,24 @@ func (b bar) met() bool {
 // bars are those that this run can say something about: the others need another
 // K, FreeRADIUS, a million users or a baseline.
 func (r report) bars(baseline *report) (all []bar) {
+	for _, how := range []setup{oneInstance, twoInstances} {
+		all = append(all, r.beside(how)...)
+	}
+	all = append(all, r.own()...)
+	if baseline != nil {
+		all = append(all, r.scale(*baseline)...)
+	}
+	return all
+}
+
+// beside are the bars that compare with FreeRADIUS. They are the same for both ways
+// to set it up.
+func (r report) beside(how setup) (all []bar) {
 	ratio := func(what string, k int, want float64, most bool, aim string, of func(sample) float64) {
 		ours, ok := r.at(lockstep, k)
-		theirs, there := r.rival(k)
+		theirs, there := r.rival(how, k)
 		if ok && there && of(theirs) > 0 {
-			all = append(all, bar{fmt.Sprintf("%s at K=%d, lockstep / FreeRADIUS", what, k), of(ours) / of(theirs), want, most, "x", aim})
+			all = append(all, bar{fmt.Sprintf("%s at K=%d, %s / %s", what, k, lockstep, how.peer()), of(ours) / of(theirs), want, most, "x", aim})
 		}
 	}
 	rate := func(s sample) float64 { return s.Rate }
@@ -36,10 +49,6 @@ func (r report) bars(baseline *report) (all []bar) {
 	ratio("server CPU per login", 64, 0.5, true, "0.36", func(s sample) float64 { return s.ServerCPU })
 	ratio("server + slapd CPU per login", 64, 0.45, true, "", func(s sample) float64 { return s.ServerCPU + s.SlapdCPU })
 	ratio("p99", 64, 0.65, true, "", func(s sample) float64 { return s.P99 })
-	all = append(all, r.own()...)
-	if baseline != nil {
-		all = append(all, r.scale(*baseline)...)
-	}
 	return all
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,6 +31,8 @@ Servers:
                         each decision [info]
     -freeradius LIST    FreeRADIUS with so many threads, and as many connections
                         to slapd; several take turns, and the best counts [32]
+    -rlm-ldap LIST      FreeRADIUS with one instance of rlm_ldap, as it comes, and
+                        with searches and binds on connections apart [one,apart]
     -dir DIR            where to put stores and directories; "" for $TMPDIR. The
                         disk matters: a login is on it before it is accepted
     -keep               do not remove them
@@ -57,6 +60,7 @@ type options struct {
 	lockstepOnly bool
 	level        string
 	threads      numbers
+	setups       setups
 	dir          string
 	keep         bool
 	json, svg    string
@@ -97,7 +101,7 @@ func (o options) check() error {
 
 // flags returns the options with their defaults.
 func flags(o *options) *flag.FlagSet {
-	o.ks, o.threads = numbers{1, 8, 64, 128}, numbers{32}
+	o.ks, o.threads, o.setups = numbers{1, 8, 64, 128}, numbers{32}, setups{oneInstance, twoInstances}
 	set := flag.NewFlagSet("benchpeer", flag.ContinueOnError)
 	set.Var(&o.ks, "k", "")
 	set.IntVar(&o.rounds, "rounds", 4, "")
@@ -107,6 +111,7 @@ func flags(o *options) *flag.FlagSet {
 	set.BoolVar(&o.lockstepOnly, "lockstep-only", false, "")
 	set.StringVar(&o.level, "log", "info", "")
 	set.Var(&o.threads, "freeradius", "")
+	set.Var(&o.setups, "rlm-ldap", "")
 	set.StringVar(&o.dir, "dir", "", "")
 	set.BoolVar(&o.keep, "keep", false, "")
 	set.StringVar(&o.json, "json", "", "")
@@ -141,5 +146,24 @@ func (w words) String() string { return strings.Join(w, ",") }
 
 func (w *words) Set(text string) error {
 	*w = strings.Split(text, ",")
+	return nil
+}
+
+// setups is a list such as "one,apart".
+type setups []setup
+
+func (s setups) String() string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint([]setup(s)), "[]"), " ", ",")
+}
+
+func (s *setups) Set(text string) error {
+	*s = nil
+	for field := range strings.SplitSeq(text, ",") {
+		how := setup(field)
+		if how != oneInstance && how != twoInstances || slices.Contains(*s, how) {
+			return fmt.Errorf("want %s, %s, or both", oneInstance, twoInstances)
+		}
+		*s = append(*s, how)
+	}
 	return nil
 }

@@ -39,6 +39,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"-rounds 0", "rounds: want 1 or more"},
 		{"-logins 0", "logins: want 1 or more"},
 		{"-users 2000001", "users: want 1 to 2000000"},
+		{"-rlm-ldap two", "want one, apart, or both"},
+		{"-rlm-ldap one,one", "want one, apart, or both"},
 		{"out.json", `unexpected argument "out.json"`},
 	} {
 		status, out, err := try(strings.Fields(tt.args)...)

@@ -8,15 +8,72 @@ import (
 	"time"
 )
 
-// freeradiusConf does what lockstep does, with what FreeRADIUS has: it splits
-// the code off, searches for the user's key, checks the code, and binds with
-// the rest. Connections for searches are apart from those for binds, or half of
-// the searches would need a bind of the service account before them. Nothing else is loaded, and no request is logged. As many threads
-// and connections as stand here are started at once and none is ever closed.
+// setup is how FreeRADIUS uses the directory.
+type setup string
+
+const (
+	// One instance of rlm_ldap, as FreeRADIUS comes and its documentation shows. A
+	// connection that somebody was bound on needs a bind of the service account
+	// before the next search on it.
+	oneInstance setup = "one"
+
+	// One for searches and one for binds, which spares it that.
+	twoInstances setup = "apart"
+)
+
+// binds returns the instance that binds.
+func (s setup) binds() string {
+	if s == twoInstances {
+		return "password"
+	}
+	return "ldap"
+}
+
+// second is the instance for binds alone, if there is one.
+func (s setup) second() string {
+	if s == twoInstances {
+		return "ldap password {" + rlmLDAP + "\t}\n"
+	}
+	return ""
+}
+
+// rlmLDAP is what instances of rlm_ldap have in common.
+const rlmLDAP = `
+		server = "%[3]s"
+		identity = "%[6]s"
+		password = "%[7]s"
+		base_dn = "%[8]s"
+		user {
+			base_dn = "%[8]s"
+			filter = "(uid=%%{User-Name})"
+			scope = "one"
+		}
+		options {
+			chase_referrals = no
+			res_timeout = 10
+			net_timeout = 5
+			ldap_debug = 0
+		}
+		pool {
+			start = %[5]d
+			min = %[5]d
+			max = %[5]d
+			spare = 0
+			uses = 0
+			lifetime = 0
+			idle_timeout = 0
+		}
+`
+
+// conf does what lockstep does, with what FreeRADIUS has: it splits the code off,
+// searches for the user's key, checks the code, and binds with the rest. Nothing
+// else is loaded, and no request is logged. As many threads and connections as
+// stand here are started at once and none is ever closed.
 //
 // Message-Authenticator is in each reply, as lockstep has it (CVE-2024-3596);
 // this release of FreeRADIUS leaves it out unless told.
-const freeradiusConf = `name = bench
+func (s setup) conf() string {
+	return `name = bench
 prefix = /usr
 libdir = /usr/lib/freeradius
 logdir = %[1]s
@@ -51,61 +108,10 @@ modules {
 	totp {
 	}
 	ldap {
-		server = "%[3]s"
-		identity = "%[6]s"
-		password = "%[7]s"
-		base_dn = "%[8]s"
 		update {
 			control:TOTP-Secret := "oathSecret"
-		}
-		user {
-			base_dn = "%[8]s"
-			filter = "(uid=%%{User-Name})"
-			scope = "one"
-		}
-		options {
-			chase_referrals = no
-			res_timeout = 10
-			net_timeout = 5
-			ldap_debug = 0
-		}
-		pool {
-			start = %[5]d
-			min = %[5]d
-			max = %[5]d
-			spare = 0
-			uses = 0
-			lifetime = 0
-			idle_timeout = 0
-		}
-	}
-	ldap password {
-		server = "%[3]s"
-		identity = "%[6]s"
-		password = "%[7]s"
-		base_dn = "%[8]s"
-		user {
-			base_dn = "%[8]s"
-			filter = "(uid=%%{User-Name})"
-			scope = "one"
-		}
-		options {
-			chase_referrals = no
-			res_timeout = 10
-			net_timeout = 5
-			ldap_debug = 0
-		}
-		pool {
-			start = %[5]d
-			min = %[5]d
-			max = %[5]d
-			spare = 0
-			uses = 0
-			lifetime = 0
-			idle_timeout = 0
-		}
-	}
-}
+		}` + rlmLDAP + `	}
+	` + s.second() + `}
 client bench {
 	ipaddr = 127.0.0.1
 	secret = "%[4]s"
@@ -139,14 +145,15 @@ server bench {
 	authenticate {
 		Auth-Type LDAP {
 			totp
-			password
+			` + s.binds() + `
 		}
 	}
 }
 `
+}
 
 // startFreeRADIUS starts FreeRADIUS and returns its address.
-func startFreeRADIUS(ctx context.Context, dir, ldap string, threads int) (*process, string, error) {
+func startFreeRADIUS(ctx context.Context, dir, ldap string, how setup, threads int) (*process, string, error) {
 	program, err := tool("freeradius")
 	if err != nil {
 		return nil, "", err
@@ -155,7 +162,7 @@ func startFreeRADIUS(ctx context.Context, dir, ldap string, threads int) (*proce
 	if err != nil {
 		return nil, "", err
 	}
-	conf := fmt.Appendf(nil, freeradiusConf, dir, port, ldap, sharedSecret, threads, serviceDN, servicePassword, peopleDN)
+	conf := fmt.Appendf(nil, how.conf(), dir, port, ldap, sharedSecret, threads, serviceDN, servicePassword, peopleDN)
 	for name, text := range map[string][]byte{"bench.conf": conf, "dictionary": nil} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return nil, "", err

@@ -52,20 +52,22 @@ func open(ctx context.Context, o options) (r *room, err error) {
 }
 
 func (r *room) addFreeRADIUS(ctx context.Context) error {
-	for i, threads := range r.threads {
-		name := freeradius
-		if len(r.threads) > 1 {
-			name += fmt.Sprintf("-%d", threads)
-		}
-		dir, err := r.mkdir(fmt.Sprint(freeradius, i))
-		if err != nil {
-			return err
-		}
-		r.say("starting %s", name)
-		p, addr, err := startFreeRADIUS(ctx, dir, r.ldap, threads)
-		r.add(name, addr, p)
-		if err != nil {
-			return err
+	for _, how := range r.setups {
+		for _, threads := range r.threads {
+			name := how.peer()
+			if len(r.threads) > 1 {
+				name += fmt.Sprintf("-%d", threads)
+			}
+			dir, err := r.mkdir(name)
+			if err != nil {
+				return err
+			}
+			r.say("starting %s", name)
+			p, addr, err := startFreeRADIUS(ctx, dir, r.ldap, how, threads)
+			r.add(name, addr, p)
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -103,11 +105,20 @@ func (r *room) addLocksteps(ctx context.Context) error {
 	return nil
 }
 
-// Names of peers.
+// Names of peers, which may have a number behind them.
 const (
-	freeradius = "freeradius"
+	freeradius = "freeradius"       // with oneInstance
+	apart      = "freeradius-apart" // with twoInstances
 	lockstep   = "lockstep"
 )
+
+// peer returns the name of a FreeRADIUS.
+func (s setup) peer() string {
+	if s == twoInstances {
+		return apart
+	}
+	return freeradius
+}
 
 func (r *room) mkdir(name string) (string, error) {
 	dir := filepath.Join(r.dir, name)

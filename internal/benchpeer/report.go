@@ -97,11 +97,11 @@ func (r report) at(peer string, k int) (sample, bool) {
 	return sample{}, false
 }
 
-// rival returns what FreeRADIUS did at K, with the settings that were quickest
-// there if there were several.
-func (r report) rival(k int) (best sample, ok bool) {
+// rival returns what a FreeRADIUS of this setup did at K, with as many threads as
+// were quickest there if there were several.
+func (r report) rival(of setup, k int) (best sample, ok bool) {
 	for _, m := range r.Medians {
-		if m.free() && m.Outstanding == k && m.Rate > best.Rate {
+		if how, yes := m.free(); yes && how == of && m.Outstanding == k && m.Rate > best.Rate {
 			best, ok = m, true
 		}
 	}

@@ -27,8 +27,16 @@ type sample struct {
 	Others       float64 `json:"others"`               // share of the machine that something else took, 0 to 1
 }
 
-// free reports whether it is of FreeRADIUS.
-func (s sample) free() bool { return strings.HasPrefix(s.Peer, freeradius) }
+// free reports whether it is of FreeRADIUS, and how that was set up.
+func (s sample) free() (how setup, yes bool) {
+	switch {
+	case strings.HasPrefix(s.Peer, apart):
+		return twoInstances, true
+	case strings.HasPrefix(s.Peer, freeradius):
+		return oneInstance, true
+	}
+	return "", false
+}
 
 // warmup is how many logins a server has behind it before it is measured.
 const warmup = 2000
