@@ -64,7 +64,7 @@ func (r *room) run(ctx context.Context) ([]sample, error) {
 				}
 				all = append(all, s)
 				left := time.Since(began) / time.Duration(len(all)) * time.Duration(of-len(all))
-				r.say("%d/%d K=%-3d %-10s %6.0f/s  p99 %6.2f ms  CPU %4.0f + %3.0f us  faults %d  others %2.0f %%  %s left",
+				r.say("%d/%d K=%-3d %-16s %6.0f/s  p99 %6.2f ms  CPU %4.0f + %3.0f us  faults %d  others %2.0f %%  %s left",
 					i+1, r.rounds, k, p.name, s.Rate, s.P99/1e3, s.ServerCPU, s.SlapdCPU, s.faults(), 100*s.Others, left.Round(time.Second))
 			}
 		}
