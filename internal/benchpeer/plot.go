@@ -38,7 +38,7 @@ func (r report) writeSVG(w io.Writer) error {
 	d.printf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %[1]d %[2]d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n", width, plotHeight)
 	d.printf("<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n")
 	d.printf("<text x=\"%d\" y=\"24\" text-anchor=\"middle\" font-size=\"16\">%s</text>\n", width/2,
-		html.EscapeString(fmt.Sprintf("Password and code, one bind each: %s users, medians of %d rounds", grouped(r.Users), r.Rounds)))
+		html.EscapeString(fmt.Sprintf("Password and code: %s users, medians of %d rounds", grouped(r.Users), r.Rounds)))
 	for i, p := range panels {
 		d.printf("<g transform=\"translate(%d 0)\">\n", i*panelWidth)
 		d.panel(p)
