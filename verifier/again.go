@@ -10,6 +10,10 @@ import (
 // have not seen the answer ask their next server.
 const againAge = 10 * time.Second
 
+// mostAge is what a store may say of the age, at most: one that other servers write
+// to knows it by what it has asked, which it does each second or so.
+const mostAge = againAge + 2*time.Second
+
 // Login tells the login that was accepted last from others. The zero Login is
 // none.
 type Login struct {
@@ -91,7 +95,7 @@ func (a *attempt) lately(r *Request, step int64, t *kept, now time.Time) (ago ti
 // of them may have been set in between.
 func (a *attempt) old(t *kept) bool {
 	ager, ok := a.store.(Ager)
-	return ok && ager.Older(t.version, againAge)
+	return ok && ager.Older(t.version, mostAge)
 }
 
 // untold says whether the login that t's State was changed by last had its answer

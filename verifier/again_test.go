@@ -633,7 +633,7 @@ type aging struct {
 	older bool
 }
 
-func (a aging) Older(v Version, than time.Duration) bool { return a.older && v > 0 && than == againAge }
+func (a aging) Older(v Version, than time.Duration) bool { return a.older && v > 0 && than == mostAge }
 
 // A clock that was set in between makes nothing younger.
 func TestStoreThatKnowsBetterThanTheClocks(t *testing.T) {

@@ -86,6 +86,7 @@ type Store interface {
 
 // Ager is a Store that can tell by a clock that nobody sets how old a Version is.
 type Ager interface {
-	// Older reports whether v may have been there for so long, at most 10 s.
+	// Older reports whether v may have been there for so long, at most 12 s. It may
+	// say so 2 s early.
 	Older(v Version, than time.Duration) bool
 }

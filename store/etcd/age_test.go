@@ -26,7 +26,7 @@ func TestAgeOfARevision(t *testing.T) {
 			t.Errorf("revision %d: %v", rev, got)
 		}
 	}
-	if len(p.ages) > 110 {
+	if len(p.ages) > 130 {
 		t.Errorf("%d are remembered", len(p.ages))
 	}
 	// What came in a silence may have come at its beginning.
@@ -35,6 +35,31 @@ func TestAgeOfARevision(t *testing.T) {
 	now += time.Second
 	if !p.older(299, 10*time.Second, now) || !p.older(400, 10*time.Second, now) || p.older(401, 10*time.Second, now) {
 		t.Error("after a silence")
+	}
+}
+
+// A server where nobody logs in asks each 1.25 s, and yet knows of what is 10 s old
+// that it is not 12 s old.
+func TestAgeWhereNothingIsAskedButTheTime(t *testing.T) {
+	const every, least, most = trust, 10 * time.Second, 12 * time.Second
+	for written := 20 * time.Second; written < 20*time.Second+2*every; written += 10 * time.Millisecond {
+		var p pulse
+		for at := every; at <= written+least; at += every {
+			rev := int64(1)
+			if at >= written {
+				rev = 2
+			}
+			p.hear(at, at, rev)
+		}
+		if p.older(2, most, written+least) {
+			t.Errorf("written at %v, it may be %v old at %v", written, most, written+least)
+		}
+		for at := written + least; at < written+2*most; at += every {
+			p.hear(at, at, 2)
+		}
+		if !p.older(2, most, written+2*most) {
+			t.Errorf("written at %v, it is not %v old at %v", written, most, written+2*most)
+		}
 	}
 }
 

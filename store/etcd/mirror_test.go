@@ -3,6 +3,8 @@ package etcd
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -173,6 +175,43 @@ func TestThePulseTrustsWhatTheWatchHasBrought(t *testing.T) {
 		if got := p.fresh(tt.at); got != tt.fresh {
 			t.Errorf("%s: fresh %v; want %v", tt.name, got, tt.fresh)
 		}
+	}
+}
+
+// What comes while a transaction is under way makes the next one.
+func TestWhatWaitsGoesTogether(t *testing.T) {
+	const many = 200
+	var sizes []int
+	underWay, more := make(chan bool), make(chan bool)
+	b := newBatcher(func(group []*request) {
+		if sizes = append(sizes, len(group)); len(sizes) == 1 {
+			close(underWay)
+			<-more
+		}
+		for _, r := range group {
+			r.answer <- outcome{done: true}
+		}
+	})
+	b.start(writers)
+	var all sync.WaitGroup
+	ask := func(i int) {
+		if o := b.do(t.Context(), &request{key: fmt.Sprint(i)}); !o.done || o.err != nil {
+			t.Errorf("%+v", o)
+		}
+	}
+	all.Go(func() { ask(0) })
+	<-underWay
+	for i := range many {
+		all.Go(func() { ask(i + 1) })
+	}
+	for len(b.queue) < many {
+		runtime.Gosched()
+	}
+	close(more)
+	all.Wait()
+	b.close()
+	if len(sizes) != 3 || sizes[1] != maxGroup || sizes[2] != many-maxGroup {
+		t.Errorf("transactions of %v; want 1, %d and %d", sizes, maxGroup, many-maxGroup)
 	}
 }
 

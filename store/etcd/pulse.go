@@ -32,7 +32,7 @@ type pulse struct {
 
 // What is remembered of the past, and how finely.
 const (
-	ageKept  = 10 * time.Second
+	ageKept  = 12 * time.Second
 	ageEvery = 100 * time.Millisecond
 )
 
