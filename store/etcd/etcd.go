@@ -64,7 +64,8 @@ type Options struct {
 	Log       *slog.Logger     // nil for nobody
 	Now       func() time.Time // what Peers are told of our clock; nil for the clock of the system
 
-	compactEvery, keepHistory time.Duration // for tests
+	compactEvery, keepHistory time.Duration        // for tests
+	elapsed                   func() time.Duration // what has gone by for the sealing keys; for tests
 }
 
 // Store is a [store.Store] in etcd. All methods may be called at once.
@@ -104,6 +105,9 @@ func Open(opts Options) (*Store, error) {
 	}
 	s := &Store{opts: opts, id: rand.Text(), mirror: newMirror(opts.Cache), began: time.Now()}
 	s.peers.own = s.id
+	if s.opts.elapsed == nil {
+		s.opts.elapsed = s.elapsed
+	}
 	s.background, s.end = context.WithCancel(context.Background())
 	s.cluster = newCluster(opts, s.elapsed, s.pulse.hear)
 	if err := s.cluster.start(s.background, &s.done); err != nil {

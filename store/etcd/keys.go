@@ -1,29 +1,24 @@
 package etcd
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
-	"sync"
 	"time"
 
-	"lockstep/internal/opaque"
 	"lockstep/store"
 	"lockstep/verifier"
 )
 
-// Times of the sealing keys. They hold while the clocks of the servers differ
-// by a minute, which is in each of them.
+// Times of the sealing keys. clockSlack is in each of them.
 const (
 	rotateEvery = 24 * time.Hour
 	publishLead = 3 * time.Minute  // from being written to being sealed with
 	openTail    = 12 * time.Minute // from the successor's first use to being deleted
+	clockSlack  = time.Minute      // the clocks of servers differ by this at most, or nothing is done
 	maxSealing  = 16
 	keyBytes    = 32
 )
@@ -40,12 +35,8 @@ type sealingKey struct {
 	From time.Time `json:"from"` // when sealing with it begins
 }
 
-// ring remembers the record that was decoded last.
-type ring struct {
-	mu   sync.Mutex // guards both
-	rev  int64
-	keys keyring
-}
+// last returns the key that was made last. There is one.
+func (k keyring) last() sealingKey { return k.Sealing[len(k.Sealing)-1] }
 
 // Keys returns the keys that the servers share. The first server makes them, and
 // whoever asks when it is due rotates those that seal: a new one daily, known to
@@ -74,16 +65,11 @@ func (s *Store) keys(ctx context.Context) (store.SharedKeys, error) {
 		if err != nil {
 			return store.SharedKeys{}, err
 		}
-		k, err := s.ring.decode(is)
-		if err != nil {
-			return store.SharedKeys{}, err
+		keys, next, err := s.ring.turn(is, s.moment())
+		if err != nil || next == nil {
+			return keys, err
 		}
-		now := s.opts.Now()
-		next, due := k.rotate(now)
-		if !due {
-			return k.shared(now), nil
-		}
-		value, err := encodeKeyring(next)
+		value, err := encodeKeyring(*next)
 		if err != nil {
 			return store.SharedKeys{}, err
 		}
@@ -94,66 +80,10 @@ func (s *Store) keys(ctx context.Context) (store.SharedKeys, error) {
 	}
 }
 
-var errKeysGone = errors.New("they were there, and are gone: somebody has deleted them; restart all servers if that was meant")
-
-// decode returns what is holds, and no keys if there is none yet.
-func (r *ring) decode(is record) (keyring, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case is.rev == 0 && r.rev != 0:
-		return keyring{}, errKeysGone
-	case is.rev == r.rev:
-		return r.keys, nil
-	}
-	k, err := decodeKeyring(is.value)
-	if err != nil {
-		return keyring{}, err
-	}
-	if r.rev != 0 && !bytes.Equal(k.Cluster, r.keys.Cluster) {
-		return keyring{}, errors.New("the key of the cluster has changed; restart all servers if that was meant")
-	}
-	r.rev, r.keys = is.rev, k
-	return k, nil
-}
-
-// rotate returns the keys as they should be at now, and whether that is another
-// thing. It leaves k as it is.
-func (k keyring) rotate(now time.Time) (keyring, bool) {
-	if k.Cluster == nil {
-		return keyring{Cluster: newKey(), Sealing: []sealingKey{{ID: 1, Key: newKey(), From: now.UTC()}}}, true
-	}
-	due := false
-	sealing := slices.Clone(k.Sealing)
-	for len(sealing) > 1 && now.Sub(sealing[1].From) >= openTail {
-		sealing, due = sealing[1:], true
-	}
-	if last := sealing[len(sealing)-1]; now.Sub(last.From) >= rotateEvery && len(sealing) < maxSealing {
-		sealing, due = append(sealing, sealingKey{ID: last.ID + 1, Key: newKey(), From: now.Add(publishLead).UTC()}), true
-	}
-	return keyring{Cluster: k.Cluster, Sealing: sealing}, due
-}
-
-func newKey() []byte {
-	key := make([]byte, keyBytes)
-	rand.Read(key)
-	return key
-}
-
-// shared returns the keys, the one to seal with first: the last whose time has
-// come, or the oldest, if our clock is so wrong that none's has.
-func (k keyring) shared(now time.Time) store.SharedKeys {
-	shared := store.SharedKeys{Cluster: opaque.Of(k.Cluster)}
-	seals := 0
-	for i, key := range k.Sealing {
-		if !key.From.After(now) {
-			seals = i
-		}
-		shared.Sealing = append(shared.Sealing, store.SealingKey{ID: key.ID, Key: opaque.Of(key.Key)})
-	}
-	first := shared.Sealing[seals]
-	shared.Sealing = slices.Insert(slices.Delete(shared.Sealing, seals, seals+1), 0, first)
-	return shared
+func (s *Store) moment() moment {
+	at := moment{now: s.opts.Now(), elapsed: s.opts.elapsed()}
+	at.clocks = s.peers.clocks(at.now, s.elapsed())
+	return at
 }
 
 // The record is a head, four bytes of CRC-32C, and JSON.

@@ -19,8 +19,8 @@ import (
 type peers struct {
 	own string // our id, which is no peer
 
-	mu   sync.Mutex // guards byID
-	byID map[string]peer
+	mu   sync.Mutex      // guards byID
+	byID map[string]peer // nil before the first restart
 }
 
 type peer struct {
@@ -41,6 +41,10 @@ const (
 	// forgotten is how long an entry stays that nobody renews. Servers that
 	// were killed leave them.
 	forgotten = time.Hour
+
+	// unheard is how long a server may exist that has not been heard. Those that are
+	// there beat within it.
+	unheard = time.Minute
 
 	maxBeacon = 4096 // bytes; more is no beacon
 	maxPeers  = 1000
@@ -97,20 +101,49 @@ func (p peer) at(now time.Time, elapsed time.Duration) store.Peer {
 	return p.Peer
 }
 
-func (p *peers) restart() {
+// clocks compares ours with those of all other servers. What an entry that is still there has
+// said holds also where its server has fallen silent: it may be cut off.
+func (p *peers) clocks(now time.Time, elapsed time.Duration) clocks {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	are := clocksAgree
+	if p.byID == nil {
+		are = clocksUnheard
+	}
+	for _, other := range p.byID {
+		switch {
+		case !other.clock.IsZero() && other.at(now, elapsed).Ahead.Abs() > clockSlack:
+			return clocksDiffer
+		case other.clock.IsZero() && elapsed-other.changed < unheard:
+			are = clocksUnheard
+		}
+	}
+	return are
+}
+
+// restart forgets the servers, for those whose entries are given.
+func (p *peers) restart(entries map[string]record, elapsed time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.byID = map[string]peer{}
+	for id, is := range entries {
+		p.take(id, is, elapsed, false)
+	}
 }
 
 // learn takes the entry of a server. Its clock can be compared with ours only
 // if it was written just now, which live says.
 func (p *peers) learn(id string, is record, elapsed time.Duration, live bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.take(id, is, elapsed, live)
+}
+
+// take is learn with mu held.
+func (p *peers) take(id string, is record, elapsed time.Duration, live bool) {
 	if id == p.own {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if is.rev == 0 {
 		delete(p.byID, id)
 		return

@@ -124,7 +124,7 @@ func TestWriteDump(t *testing.T) {
 		}
 		d.Records["state/"+id] = base64.StdEncoding.EncodeToString(value)
 	}
-	ring, _ := keyring{}.rotate(noon)
+	ring := firstKeys()
 	value, err := encodeKeyring(ring)
 	if err != nil {
 		t.Fatal(err)

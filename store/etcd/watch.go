@@ -52,10 +52,11 @@ func (s *Store) restart() error {
 	}
 	s.mirror.restart(reply.Header.Revision)
 	s.pulse.reach(reply.Header.Revision)
-	s.peers.restart()
+	entries := make(map[string]record)
 	for _, kv := range reply.Kvs {
-		s.peers.learn(strings.TrimPrefix(string(kv.Key), s.serverKey("")), recordOf(kv), s.elapsed(), false)
+		entries[strings.TrimPrefix(string(kv.Key), s.serverKey(""))] = recordOf(kv)
 	}
+	s.peers.restart(entries, s.elapsed())
 	return nil
 }
 
