@@ -73,7 +73,7 @@ func TestBackupIsRestoredWhole(t *testing.T) {
 	}
 	// A copy goes on saying so.
 	third := temporary(t)
-	if _, err := store.Copy(t.Context(), to, third, nil); err != nil {
+	if _, err := store.Copy(t.Context(), to, third, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := third.Restored(t.Context()); got != at || err != nil {

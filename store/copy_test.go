@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -66,14 +67,14 @@ func TestCopyLosesNothing(t *testing.T) {
 			t.Errorf("step %d of %d after %d", done, of, last)
 		}
 		last, calls = done, calls+1
-	})
+	}, nil)
 	if err != nil || got != (store.Copied{Written: 1000}) || calls != 1000 {
 		t.Errorf("Copy = %+v, %v with %d steps", got, err, calls)
 	}
 	if !reflect.DeepEqual(content(t, to), content(t, from)) {
 		t.Error("what was copied differs")
 	}
-	if got, err = store.Copy(t.Context(), from, to, nil); err != nil || got != (store.Copied{Same: 1000}) {
+	if got, err = store.Copy(t.Context(), from, to, nil, nil); err != nil || got != (store.Copied{Same: 1000}) {
 		t.Errorf("again, Copy = %+v, %v", got, err)
 	}
 }
@@ -83,7 +84,7 @@ func TestCopyOverwritesNothing(t *testing.T) {
 	put(t, from, "alice", used(100))
 	put(t, from, "bob", used(100))
 	put(t, to, "alice", used(101))
-	got, err := store.Copy(t.Context(), from, to, nil)
+	got, err := store.Copy(t.Context(), from, to, nil, nil)
 	if err != nil || got != (store.Copied{Written: 1, Differ: 1}) {
 		t.Errorf("Copy = %+v, %v", got, err)
 	}
@@ -100,7 +101,7 @@ func TestCopySaysWhatItCouldNotRead(t *testing.T) {
 	put(t, from, "bob", used(100))
 	from.Close()
 	damage(t, path, "alice")
-	got, err := store.Copy(t.Context(), openBolt(t, path), to, nil)
+	got, err := store.Copy(t.Context(), openBolt(t, path), to, nil, nil)
 	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "alice") || got.Written != 1 {
 		t.Errorf("Copy = %+v, %v; want all but alice, and who it is", got, err)
 	}
@@ -135,7 +136,101 @@ func TestCopyStopsAtTheFirstError(t *testing.T) {
 		put(t, from, fmt.Sprint("key", i), used(1_000))
 	}
 	to.Close()
-	if got, err := store.Copy(t.Context(), from, to, nil); !errors.Is(err, store.ErrClosed) || got != (store.Copied{}) {
+	if got, err := store.Copy(t.Context(), from, to, nil, nil); !errors.Is(err, store.ErrClosed) || got != (store.Copied{}) {
 		t.Errorf("Copy to a closed store = %+v, %v", got, err)
+	}
+}
+
+// refuses reports what a server is told that would start with the file.
+func refuses(t *testing.T, path string) error {
+	t.Helper()
+	s, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.Restored(t.Context())
+	return err
+}
+
+// Half of a copy is not served from, whatever cut it short. To go on takes away what
+// says so, and nothing is lost.
+func TestHalfACopyIsNotServedFrom(t *testing.T) {
+	from, path := temporary(t), filepath.Join(t.TempDir(), "state.db")
+	for i := range 1000 {
+		put(t, from, fmt.Sprint("key", i), used(int64(100+i)))
+	}
+	at := time.UnixMilli(1_600_000_000_000).UTC()
+	if err := from.MarkRestored(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	to := openBolt(t, path)
+	ctx, cut := context.WithCancel(t.Context())
+	got, err := store.Copy(ctx, from, to, func(done, _ int) {
+		if done == 100 {
+			cut()
+		}
+	}, nil)
+	if !errors.Is(err, context.Canceled) || got.Written < 100 || got.Written == 1000 {
+		t.Fatalf("Copy = %+v, %v", got, err)
+	}
+	to.Close()
+	if err := refuses(t, path); !errors.Is(err, store.ErrHalfCopied) {
+		t.Errorf("a server takes half of it: %v", err)
+	}
+	half := openBolt(t, path)
+	if got, err := store.Copy(t.Context(), half, temporary(t), nil, nil); !errors.Is(err, store.ErrHalfCopied) {
+		t.Errorf("half of it is copied on: %+v, %v", got, err)
+	}
+	again, err := store.Copy(t.Context(), from, half, nil, nil)
+	if want := (store.Copied{Written: 1000 - got.Written, Same: got.Written}); err != nil || again != want {
+		t.Errorf("again, Copy = %+v, %v; want %+v", again, err, want)
+	}
+	if is, err := half.Restored(t.Context()); err != nil || !is.Equal(at) {
+		t.Errorf("restored at %v, %v; want %v", is, err, at)
+	}
+	if !reflect.DeepEqual(content(t, half), content(t, from)) {
+		t.Error("what was copied differs")
+	}
+	half.Close()
+	if err := refuses(t, path); err != nil {
+		t.Errorf("a server refuses all of it: %v", err)
+	}
+}
+
+func TestACopyDuringWhichAServerCameUpIsNone(t *testing.T) {
+	from, to := temporary(t), temporary(t)
+	put(t, from, "alice", used(100))
+	inUse := errors.New("in use")
+	got, err := store.Copy(t.Context(), from, to, nil, func(ctx context.Context) error {
+		if _, err := to.Restored(ctx); !errors.Is(err, store.ErrHalfCopied) {
+			t.Errorf("the mark is gone before that is asked: %v", err)
+		}
+		return inUse
+	})
+	if !errors.Is(err, inUse) || got.Written != 1 {
+		t.Errorf("Copy = %+v, %v", got, err)
+	}
+	if _, err := to.Restored(t.Context()); !errors.Is(err, store.ErrHalfCopied) {
+		t.Errorf("a server takes it: %v", err)
+	}
+}
+
+// What was copied is old once the source is used again: codes spent since would be good.
+func TestACopyOfWhatWasUsedSinceItWasCutShortIsNone(t *testing.T) {
+	from, to := temporary(t), temporary(t)
+	put(t, from, "alice", used(100))
+	cut := func(context.Context) error { return errors.New("cut short") }
+	if _, err := store.Copy(t.Context(), from, to, nil, cut); err == nil {
+		t.Fatal("it is not cut short")
+	}
+	put(t, from, "alice", used(101))
+	for range 2 {
+		if got, err := store.Copy(t.Context(), from, to, nil, nil); !errors.Is(err, store.ErrInUse) || got.Differ != 1 {
+			t.Errorf("Copy = %+v, %v", got, err)
+		}
+		if _, err := to.Restored(t.Context()); !errors.Is(err, store.ErrHalfCopied) {
+			t.Errorf("a server takes it: %v", err)
+		}
 	}
 }

@@ -53,12 +53,23 @@ type Store interface {
 
 	// Restored says when the store was put back from a backup the last time, and
 	// the zero time if never: codes that were right by then count as spent, see
-	// [verifier.Verifier.SetRestored]. It is an error while a restore is not whole.
+	// [verifier.Verifier.SetRestored]. It is an error while a restore, or a copy into
+	// the store, is not whole: nobody may be let in by it then.
 	Restored(ctx context.Context) (time.Time, error)
 
 	// MarkRestored has Restored return at from now on, cut to milliseconds, unless
 	// that is later already.
 	MarkRestored(ctx context.Context, at time.Time) error
+
+	// BeginCopy marks the store, for every process that opens it: Restored and
+	// MarkRestored return an error wrapping [ErrHalfCopied] from now on, until end
+	// has returned nil. Then Restored returns what it did before, or mark.Restored if
+	// that is later.
+	//
+	// Where there is such a mark already, as of a copy that was cut short, this one
+	// goes on with it: is says what the mark is now, and the end of the other is an
+	// error. That of a restore stays, and is the error.
+	BeginCopy(ctx context.Context, mark CopyMark) (is CopyMark, end func(context.Context) error, err error)
 
 	// Check reports whether the store can be written, and is meant to be
 	// asked often. While writes succeed it costs nothing. After one has failed
@@ -78,7 +89,25 @@ var (
 	// ErrBusy is returned at once, with nothing written, when too many writes
 	// wait already.
 	ErrBusy = errors.New("too many writes are waiting")
+
+	// ErrHalfCopied is wrapped by what [Store.Restored] returns while a copy into the
+	// store is under way, and after one that did not come to its end.
+	ErrHalfCopied = errors.New("a copy into it is under way, or was cut short: run the same \"lockstep store copy\" again")
 )
+
+// CopyMark is what a store into which a copy is under way says of it.
+type CopyMark struct {
+	Restored time.Time // what [Store.Restored] returns afterwards; zero for never
+	Empty    bool      // there was nothing before, so that all that is there is of copies
+}
+
+// Merge returns the mark of a copy that goes on where that of m was cut short.
+func (m CopyMark) Merge(next CopyMark) CopyMark {
+	if next.Restored.After(m.Restored) {
+		m.Restored = next.Restored
+	}
+	return m
+}
 
 // Limits that every store keeps to, so that a State that one takes fits the
 // others.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -552,11 +553,106 @@ func TestStoreCopyGoesOnWhereItWasCutShort(t *testing.T) {
 	if n := there(); n == 0 || n == keys {
 		t.Errorf("%d of %d records are there", n, keys)
 	}
+	s.launch()
+	s.says("nobody is let in")
+	s.says("run the same")
+	if s.status() == nil {
+		t.Error("a server takes half of a copy")
+	}
+	s.end(s.cmd, syscall.SIGTERM)
+	s.run(3, "cut short", "store", "copy", "etcd", "bolt:half.db")
 	s.run(0, " there already", "store", "copy", "bolt", "etcd")
 	if n := there(); n != keys {
 		t.Errorf("%d of %d records are there", n, keys)
 	}
+	s.launch()
+	s.ready()
+	s.end(s.cmd, syscall.SIGTERM)
 	s.run(0, fmt.Sprintf("%d copied, 0 there already", keys), "store", "copy", "etcd", "bolt:back.db")
+}
+
+// paused begins a copy from bolt to etcd and stops it at its first records.
+func (s *site) paused(c *testenv.EtcdCluster) *exec.Cmd {
+	s.t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	copying := program("store", "copy", "-config", filepath.Join(s.dir, "lockstep.toml"), "bolt", "etcd")
+	copying.Stderr, copying.Stdout = s.log, s.log
+	if err := copying.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.end(copying, syscall.SIGKILL) })
+	s.eventually("the first records", func() bool {
+		reply, err := client.Get(s.t.Context(), "/lockstep/state/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		return err == nil && reply.Count > 0
+	})
+	copying.Process.Signal(syscall.SIGSTOP)
+	return copying
+}
+
+func TestAServerThatComesUpDuringAStoreCopyLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	testenv.Tool(t, "radclient")
+	alice := newUser("alice")
+	c := testenv.Etcd(t, 1)
+	s := clustered(t, c, "a secret of 24 octets or more", []user{alice}, "")
+	s.configure("bolt", c.Endpoints(), "")
+	s.start()
+	spent := alice.password + alice.code(0)
+	s.must(plainClient, "alice", spent, accept)
+	s.end(s.cmd, syscall.SIGTERM)
+	fill(t, filepath.Join(s.dir, "state.db"), 8000)
+
+	copying := s.paused(c)
+	s.configure("etcd", c.Endpoints(), "")
+	s.launch()
+	s.says("nobody is let in")
+	if s.status() == nil {
+		t.Error("a server takes half of a copy")
+	}
+	copying.Process.Signal(syscall.SIGCONT)
+	copying.Wait()
+	if copying.ProcessState.ExitCode() != 3 {
+		t.Errorf("the copy ends with %v", copying.ProcessState)
+	}
+	s.says("a server was started during the copy: ")
+	if s.status() == nil {
+		t.Error("the server takes the copy")
+	}
+	s.end(s.cmd, syscall.SIGTERM)
+	s.run(0, "0 copied, 8001 there already", "store", "copy", "bolt", "etcd")
+	s.launch()
+	s.ready()
+	s.must(plainClient, "alice", spent, reject)
+}
+
+func TestHalfACopyIsNoStateFile(t *testing.T) {
+	t.Parallel()
+	c := testenv.Etcd(t, 1)
+	s := clustered(t, c, "a secret of 24 octets or more", []user{newUser("alice")}, "")
+	s.configure("bolt", c.Endpoints(), "")
+	half, err := bolt.Open(filepath.Join(s.dir, "state.db"), bolt.Options{})
+	if err == nil {
+		_, _, err = half.BeginCopy(t.Context(), store.CopyMark{Empty: true})
+	}
+	if err == nil {
+		err = half.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // where it is served from
+	defer cancel()
+	serve := program("serve", "-config", filepath.Join(s.dir, "lockstep.toml"))
+	context.AfterFunc(ctx, func() { serve.Process.Kill() })
+	if out, _ := serve.CombinedOutput(); serve.ProcessState.ExitCode() != 3 || !strings.Contains(string(out), "run the same") {
+		t.Errorf("serve ends with %v:\n%s", serve.ProcessState, out)
+	}
+	s.run(0, "0 copied, 0 there already", "store", "copy", "etcd", "bolt")
+	s.start()
 }
 
 // fill writes States to a file.

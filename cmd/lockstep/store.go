@@ -25,8 +25,9 @@ another, and overwrites nothing there. FROM and TO are "bolt", the file that
 store.path names, "bolt:FILE" for another file, or "etcd", the cluster that
 store.endpoints name.
 
-Stop the servers first: a code that one accepts meanwhile would be good again. To
-copy again after a copy that was cut short is safe.
+Stop the servers first, and start none before the end: a code that one accepts
+meanwhile would be good again. Until all is there no server lets anybody in by TO.
+After a copy that was cut short run the same one again: it goes on where it was.
 `
 
 func (a *app) storeCommand(args []string) error {
@@ -101,14 +102,18 @@ func (a *app) copyStore(cfg *config.Config, from, to string) error {
 func (a *app) copyAll(ctx context.Context, from, to store.Store) (store.Copied, error) {
 	p := a.progress("keys")
 	defer p.end()
-	return store.Copy(ctx, from, to, p.step)
+	return store.Copy(ctx, from, to, p.step, func(ctx context.Context) error {
+		return errors.Join(stillStopped(ctx, from), stillStopped(ctx, to))
+	})
 }
 
 func (a *app) tellCopied(c store.Copied, err error) error {
 	fmt.Fprintf(a.out, "%d copied, %d there already\n", c.Written, c.Same)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &failure{status: statusError, err: errors.New("store copy: stopped before its end"), hint: "copy again: it goes on where it was"}
+		return &failure{status: statusError, err: errors.New("store copy: stopped before its end"), hint: "copy again: it goes on where it was; until then no server lets anybody in by TO"}
+	case errors.Is(err, store.ErrInUse):
+		return &failure{status: statusError, err: fmt.Errorf("store copy: %w", err), hint: "stop all servers, and copy to a new file, or to another store.prefix: by TO no server lets anybody in"}
 	case err != nil:
 		return fmt.Errorf("store copy: %w", err)
 	case c.Differ > 0:
@@ -207,6 +212,22 @@ func reach(ctx context.Context, s store.Store) error {
 		return noneAlive(ctx, c, time.Now)
 	}
 	return nil
+}
+
+// stillStopped refuses a store for which a server has come up since it was opened.
+// That of a file cannot.
+func stillStopped(ctx context.Context, s store.Store) error {
+	c, ok := s.(cluster)
+	if !ok {
+		return nil
+	}
+	err := noneAlive(ctx, c, time.Now)
+	var used *failure
+	if errors.As(err, &used) {
+		used.err = fmt.Errorf("a server was started during the copy: %w", used.err)
+		used.hint = "stop all servers, and run the same copy again: until then no server lets anybody in by TO. One that was killed counts for half a minute more"
+	}
+	return err
 }
 
 // cluster is a store that several servers use.

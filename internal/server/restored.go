@@ -33,6 +33,20 @@ func (s *Server) takeRestored(ctx context.Context) error {
 	return err
 }
 
+// tellUnfit says in the log when a store that answers begins to be one by which nobody
+// may be let in, and when it ends. It returns err.
+func (s *Server) tellUnfit(err error) error {
+	if unfit := err != nil; unfit != s.unfit && s.ctx.Err() == nil {
+		s.unfit = unfit
+		if unfit {
+			s.log.Error("the store is not fit to decide by, nobody is let in", "err", err)
+		} else {
+			s.log.Info("the store is fit to decide by again")
+		}
+	}
+	return err
+}
+
 // restoredTold is how long the doctor tells of a restore: by then it keeps nobody
 // out any more.
 const restoredTold = 48 * time.Hour

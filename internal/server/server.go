@@ -63,6 +63,7 @@ type Server struct {
 	rules    atomic.Pointer[[]config.Rule]   // in use
 	storeErr atomic.Pointer[error]           // of the last look at the store; nil if it was well
 	looked   atomic.Pointer[time.Time]       // when that look ended
+	unfit    bool                            // told by tellUnfit; of whoever looks
 	wait     sync.WaitGroup
 }
 
@@ -273,7 +274,7 @@ func (s *Server) lookAtStore() {
 		err = s.sharing.look(ctx) // says in the log what is wrong
 	}
 	if err == nil {
-		err = s.takeRestored(ctx)
+		err = s.tellUnfit(s.takeRestored(ctx))
 	}
 	if err != nil {
 		s.storeErr.Store(&err)

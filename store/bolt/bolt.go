@@ -98,6 +98,8 @@ type Store struct {
 	lock         *os.File      // held until Close
 	seen         atomic.Int64  // the size it had at least
 	restored     atomic.Int64  // see Restored, in milliseconds; 0 for never
+	half         atomic.Bool   // see BeginCopy
+	copies       atomic.Int64  // that were begun by this process
 	noted        atomic.Uint64 // see remember
 
 	queue *queue

@@ -35,7 +35,11 @@ const (
 	// One that was restored adds this to either, so that no program takes it that
 	// would have the codes of before good again.
 	formatRestored = 2
-	lastFormat     = formatWithLog + formatRestored
+
+	// One into which a copy is under way adds this to any of them, so that no
+	// program takes it that would let people in by half of it.
+	formatHalf = 4
+	lastFormat = formatWithLog + formatRestored + formatHalf
 
 	openTimeout = time.Second
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -97,7 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 		spoil func(*testing.T, string)
 		want  string
 	}{
-		{"a newer format", setFormat("5"), "newer lockstep"},
+		{"a newer format", setFormat(strconv.Itoa(lastFormat + 1)), "newer lockstep"},
 		{"a format of 0", setFormat("0"), "does not say its format"},
 		{"a format that is none", setFormat("x"), "does not say its format"},
 		{"a file without states", func(t *testing.T, path string) {

@@ -41,6 +41,9 @@ func (l logInfo) put(tx *bbolt.Tx) error {
 	if meta.Get(restoredKey) != nil {
 		format += formatRestored
 	}
+	if meta.Get(copyKey) != nil {
+		format += formatHalf
+	}
 	return errors.Join(meta.Put(logKey, b), meta.Put(formatKey, []byte(strconv.Itoa(format))))
 }
 
@@ -50,7 +53,7 @@ func loadLogInfo(tx *bbolt.Tx) (l logInfo, err error) {
 	if err != nil {
 		return logInfo{}, err
 	}
-	l.needed = format == formatWithLog || format == formatWithLog+formatRestored
+	l.needed = format%formatWithLog == 0 // what is added is even
 	b := meta.Get(logKey)
 	if b == nil && !l.needed {
 		return l, nil
@@ -70,16 +73,19 @@ func loadLogInfo(tx *bbolt.Tx) (l logInfo, err error) {
 func (s *Store) recover() error {
 	var info logInfo
 	var restored, void uint64
+	var half bool
 	if err := s.view(func(tx *bbolt.Tx) (err error) {
 		s.last = tx.Bucket(recordsBucket).Sequence()
 		info, err = loadLogInfo(tx)
 		restored, err = orNumber(tx, restoredKey, err)
 		void, err = orNumber(tx, voidKey, err)
+		half = tx.Bucket(metaBucket).Get(copyKey) != nil
 		return err
 	}); err != nil {
 		return err
 	}
 	s.restored.Store(int64(restored))
+	s.half.Store(half)
 	if void > 0 { // by a restore that was killed at its end
 		if err := journal.Remove(s.path, void); err != nil {
 			return err

@@ -50,6 +50,9 @@ func (s *Store) Restored(context.Context) (time.Time, error) {
 	if s.queue.isClosed() {
 		return time.Time{}, fmt.Errorf("read state from %s: %w", s.path, store.ErrClosed)
 	}
+	if s.half.Load() {
+		return time.Time{}, fmt.Errorf("read state from %s: %w", s.path, store.ErrHalfCopied)
+	}
 	if at := s.restored.Load(); at != 0 {
 		return time.UnixMilli(at).UTC(), nil
 	}
@@ -60,6 +63,9 @@ func (s *Store) Restored(context.Context) (time.Time, error) {
 func (s *Store) MarkRestored(_ context.Context, at time.Time) error {
 	if s.queue.isClosed() {
 		return fmt.Errorf("write state to %s: %w", s.path, store.ErrClosed)
+	}
+	if s.half.Load() {
+		return fmt.Errorf("write state to %s: %w", s.path, store.ErrHalfCopied)
 	}
 	if err := s.setRestored(at); err != nil {
 		return fmt.Errorf("write state to %s: %w", s.path, err)

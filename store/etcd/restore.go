@@ -24,7 +24,8 @@ var ErrNotEmpty = errors.New("there is state already; give store.prefix another 
 var ErrHalfRestored = errors.New("it is being restored, or that was cut short: restore it again")
 
 // The record of a restore is a head and when it was, in milliseconds since 1970; 0
-// while it is under way. Its key is not below that of the States.
+// while it is under way. Its key is not below that of the States. While a copy is
+// under way it is another record, see encodeCopy.
 func (s *Store) restoredKey() string { return s.opts.Prefix + "restored" }
 
 func encodeRestored(at time.Time) []byte {
@@ -66,6 +67,9 @@ func (s *Store) restored(ctx context.Context) (time.Time, record, error) {
 	is, err := s.get(ctx, s.restoredKey())
 	if err != nil || is.rev == 0 {
 		return time.Time{}, is, err
+	}
+	if mark, _, ok := decodeCopy(is.value); ok {
+		return mark.Restored, is, store.ErrHalfCopied
 	}
 	at, err := decodeRestored(is.value)
 	if err == nil && at.IsZero() {

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		{"a State that could not be read back is refused", badStates},
 		{"a big State comes back", bigState},
 		{"nothing is shared with the caller", notShared},
+		{"a copy that is under way is told until its end", halfCopied},
 		{"a context that is done writes nothing", cancelled},
 		{"a healthy store is healthy", healthy},
 		{"a closed store refuses everything", closed},
