@@ -15,7 +15,7 @@ type past struct {
 }
 
 func newPast() *past {
-	return &past{from: time.Unix(1_800_000_000, 0), h: history{Reasons: map[string][]string{}}}
+	return &past{from: time.Unix(1_800_000_000, 0), h: history{Reasons: map[string][]string{}, Period: 30 * time.Second}}
 }
 
 func (p *past) at(seconds float64) time.Time {
@@ -281,6 +281,7 @@ func TestChecker(t *testing.T) {
 		{"a right login refused where a clock is wrong", func(p *past) {
 			p.fault(0, 5, 0)
 			g := p.login(right, 1, 5, 1).says(0, 1, rejected)
+			g.logged(0, "out of step: device is 10 min 0 s behind")
 			p.login(right, 1, 6, 3).again(g).says(0, 3, accepted)
 		}, ""},
 		{"a right login refused where another server's clock is wrong", func(p *past) {

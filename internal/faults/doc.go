@@ -15,6 +15,8 @@
 //   - No code is accepted twice, except for the same login, repeated within 10 s.
 //   - No right login that is not a repetition is told no, and whoever goes on gets
 //     in with the third code at the latest once a fault is over.
+//     The table says how many refusals of right logins were excused, and by what;
+//     more than a few are a fault.
 //   - Whatever was accepted is known as spent after everything was killed at once.
 //   - Wrong codes and wrong passwords are never accepted.
 //   - A server that cannot reach the quorum is silent to logins and to

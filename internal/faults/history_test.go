@@ -89,6 +89,7 @@ type history struct {
 	Windows []window
 	Mutes   []mute
 	Reasons map[string][]string // that servers logged, by Calling-Station-Id
+	Period  time.Duration       // of everybody's codes
 	Alone   bool                // one server with a store of its own, whose challenges do not survive it
 }
 

@@ -108,7 +108,7 @@ func (r *run) finish() {
 		r.Errorf("not everybody got in within %v of the last fault", drainWithin)
 	}
 	h := r.record.history()
-	h.Reasons, h.Alone = r.reasons(), r.etcd == nil
+	h.Reasons, h.Period, h.Alone = r.reasons(), r.period, r.etcd == nil
 	broken := check(h)
 	text := table(h, broken)
 	r.Logf("seed %d, %d codes replayed after kill -9 of everything\n%s", r.seed, r.replay, text)

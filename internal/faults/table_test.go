@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +14,7 @@ type row struct {
 	logins, accepted, repeated int
 	silent                     map[int]int // requests, by server
 	replayed, refused          int
+	excused                    int // refusals of right logins
 	outage                     time.Duration
 	stolen, stolenNo           int
 	recovery                   time.Duration
@@ -44,7 +46,13 @@ func table(h history, broken []violation) string {
 		}
 	}
 	repeats(h, rows)
-	return print(rows)
+	c := newCase(h)
+	for _, refusal := range c.refusals() {
+		if r := at(rows, refusal.Sent); r != nil && refusal.excuse != "" {
+			r.excused++
+		}
+	}
+	return print(rows) + c.excusesText()
 }
 
 func rows(h history) []*row {
@@ -125,17 +133,27 @@ func outages(h history, rows []*row) {
 func print(rows []*row) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "fault\tlogins\taccepted\trepeated\tsilent\treplayed\trefused\tlongest\tback in\treplays\trefused\tverdict")
+	fmt.Fprintln(w, "fault\tlogins\taccepted\trepeated\tsilent\treplayed\trefused\texcused\tlongest\tback in\treplays\trefused\tverdict")
 	for _, r := range rows {
 		verdict := "ok"
 		if len(r.verdict) > 0 {
 			verdict = strings.Join(r.verdict, ", ")
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%v\t%v\t%d\t%d\t%s\n", r.name, r.logins, r.accepted, r.repeated,
-			byServer(r.silent), r.replayed, r.refused, r.outage.Round(100*time.Millisecond), r.recovery.Round(100*time.Millisecond), r.stolen, r.stolenNo, verdict)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%v\t%v\t%d\t%d\t%s\n", r.name, r.logins, r.accepted, r.repeated,
+			byServer(r.silent), r.replayed, r.refused, r.excused, r.outage.Round(100*time.Millisecond), r.recovery.Round(100*time.Millisecond), r.stolen, r.stolenNo, verdict)
 	}
 	w.Flush()
 	return b.String()
+}
+
+// excusesText says how many refusals of right logins were excused, and why.
+func (c *evidence) excusesText() string {
+	logins, n := c.excuses()
+	text := fmt.Sprintf("%d right logins; refusals excused:", logins)
+	for _, why := range slices.Sorted(maps.Keys(n)) {
+		text += fmt.Sprintf(" %d %s;", n[why], why)
+	}
+	return strings.TrimRight(text, ":;") + "\n"
 }
 
 func byServer(n map[int]int) string {
