@@ -73,6 +73,7 @@ type window struct {
 	Stepped   []int     // servers whose clocks were wrong
 	Killed    []int     // servers that were started again
 	Away      []int     // servers that were stopped, or kept from the quorum
+	Undone    string    // why it did not come about, or empty
 	Calm      bool      // there was no fault, to compare with
 }
 

@@ -3,11 +3,8 @@ package faults
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +28,7 @@ type run struct {
 	known  time.Time     // up to when the record of each Accept was looked for
 	replay int           // how many were
 	away   []int         // servers that this fault stops, or keeps from the quorum
+	undone string        // why this fault did not come about
 }
 
 // backWithin is how long a part may take to come back by itself: much longer than
@@ -56,10 +54,10 @@ func (r *run) lasts() { wait(r.ctx, r.length) }
 // play goes through one fault, and returns when all servers have recovered.
 func (r *run) play(f fault) {
 	was := r.starts()
-	r.away = nil
+	r.away, r.undone = nil, ""
 	w := window{Name: f.name, Calm: f.calm, Stepped: f.stepped, From: time.Now()}
 	f.do(r)
-	w.To, w.Away = time.Now(), r.away
+	w.To, w.Away, w.Undone = time.Now(), r.away, r.undone
 	if r.allRecovered() {
 		w.Recovered = time.Now()
 	}
@@ -227,39 +225,15 @@ func follower(r *run) *process {
 	return r.etcd.all[follower]
 }
 
-// slowDisk delays each fsync of a process.
-func slowDisk(which func(r *run) *process, by time.Duration) func(*run) {
-	return func(r *run) {
-		strace := testenv.Tool(r, "strace")
-		delay := "delay_exit=" + strconv.Itoa(int(by.Microseconds()))
-		cmd := exec.Command(strace, "-f", "-q", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:"+delay,
-			"-p", strconv.Itoa(which(r).pid()))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
-			r.Fatal(err)
-		}
-		r.lasts()
-		cmd.Process.Signal(syscall.SIGTERM) // upon which it lets go of the process
-		cmd.Wait()
+// notDone says that a fault did not come about. That is a failure where everything
+// has to be there: a table would say that it was survived.
+func (r *run) notDone(why string) {
+	r.undone = why
+	if testenv.All() {
+		r.Errorf("fault not done: %s", why)
+		return
 	}
-}
-
-// fullDisk fills disks, where the machine let us have them.
-func fullDisk(which func(r *run) []*disk) func(*run) {
-	return func(r *run) {
-		disks := which(r)
-		for _, d := range disks {
-			if !d.mounted {
-				r.Log("no full disk: it takes root, to mount a small one")
-				return
-			}
-			d.fill(r)
-		}
-		r.lasts()
-		for _, d := range disks {
-			d.free()
-		}
-	}
+	r.Log("fault not done:", why)
 }
 
 // clockStep steps the clock of a server, and puts it right again.

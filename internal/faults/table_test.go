@@ -62,6 +62,9 @@ func rows(h history) []*row {
 		if w.Recovered.IsZero() {
 			r.verdict = []string{"not back"}
 		}
+		if w.Undone != "" {
+			r.verdict = append(r.verdict, "not done")
+		}
 		if i > 0 {
 			all[i-1].to = w.From
 		}
