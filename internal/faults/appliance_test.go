@@ -54,6 +54,7 @@ type request struct {
 type reply struct {
 	answer answer
 	state  []byte
+	server int // set by who asks several
 }
 
 func newDesk(t testing.TB, to string, secret []byte) *desk {
@@ -157,7 +158,7 @@ func (r *request) hear(p radius.Packet) {
 	defer r.mu.Unlock()
 	r.got(a, !r.closed)
 	select {
-	case r.reply <- reply{a, append([]byte(nil), state...)}:
+	case r.reply <- reply{answer: a, state: append([]byte(nil), state...)}:
 	default: // the same again
 	}
 }

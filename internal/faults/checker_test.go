@@ -2,7 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -27,7 +26,7 @@ type violation struct {
 // check returns all that is wrong in a history.
 func check(h history) (all []violation) {
 	c := newCase(h)
-	for _, rule := range []func() []violation{c.twice, c.wrongAccepted, c.refused, c.excusedTooOften, c.stranded, c.forgotten, c.talking, c.away} {
+	for _, rule := range []func() []violation{c.twice, c.againLate, c.againThere, c.againElse, c.wrongAccepted, c.refused, c.excusedTooOften, c.stranded, c.forgotten, c.talking, c.away} {
 		all = append(all, rule()...)
 	}
 	return all
@@ -75,36 +74,6 @@ func (t try) until() time.Time {
 
 func (w window) during(from, to time.Time) bool {
 	return to.After(w.From) && (w.Recovered.IsZero() || from.Before(w.Recovered.Add(slack)))
-}
-
-// twice: no code is accepted twice, except for the same login within 10 s.
-func (c *evidence) twice() (all []violation) {
-	for code, of := range c.codes {
-		of = slices.DeleteFunc(slices.Clone(of), func(t try) bool { return t.Answer != accepted })
-		if len(of) < 2 {
-			continue
-		}
-		first := slices.MinFunc(of, func(a, b try) int { return a.Got.Compare(b.Got) })
-		was := c.Logins[first.Login]
-		for _, t := range of {
-			is := c.Logins[t.Login]
-			if was.Source != is.Source {
-				all = append(all, violation{"accepted twice", t.Login, fmt.Sprintf("code of step %d of person %d was accepted for %s and for %s", code.step, code.person, was.Source, is.Source)})
-			} else if after := t.Sent.Sub(first.Got); after > repeatWithin+slack {
-				all = append(all, violation{"accepted again late", t.Login, fmt.Sprintf("%v after the Accept at server %d, at server %d", after, first.Server+1, t.Server+1)})
-			}
-		}
-	}
-	return all
-}
-
-func (c *evidence) wrongAccepted() (all []violation) {
-	for _, t := range c.Tries {
-		if g := c.Logins[t.Login]; t.Answer == accepted && (g.Kind == wrongCode || g.Kind == wrongPassword || g.Kind == replay || t.First) {
-			all = append(all, violation{g.Kind.String() + " accepted", t.Login, fmt.Sprintf("at server %d", t.Server+1)})
-		}
-	}
-	return all
 }
 
 // stranded: whoever goes on gets in, and soon once no fault is on.

@@ -12,7 +12,8 @@
 //
 // # What is asserted
 //
-//   - No code is accepted twice, except for the same login, repeated within 10 s.
+//   - No code is accepted twice, except for the same login, repeated within 10 s at
+//     another server. An Accept counts by the server's log, too, if its reply was lost.
 //   - No right login that is not a repetition is told no, and whoever goes on gets
 //     in with the third code at the latest once a fault is over.
 //     The table says how many refusals of right logins were excused, and by what;

@@ -13,13 +13,14 @@ const (
 	right         kind = iota // by its owner, with a code not typed before
 	thief                     // with a code that is or may be accepted, from elsewhere
 	late                      // the very same login once more, but too late to be a repetition
+	again                     // the very same login once more, to the server whose Accept was heard
 	replay                    // from elsewhere, after everything was killed
 	wrongCode                 // with the right password
 	wrongPassword             // with the right code
 )
 
 func (k kind) String() string {
-	return [...]string{"right", "thief", "late", "replay", "wrong code", "wrong password"}[k]
+	return [...]string{"right", "thief", "late", "again", "replay", "wrong code", "wrong password"}[k]
 }
 
 // answer is what a server says. The zero answer is silence.

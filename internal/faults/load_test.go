@@ -31,6 +31,7 @@ const (
 	chanceOfTheft         = 0.30 // right after the Accept
 	chanceOfLaterTheft    = 0.15
 	chanceOfLate          = 0.10 // the same login after 11 s to 20 s
+	chanceOfAgain         = 0.05 // the same login as a new packet, to the server that has just let it in
 	chanceOfWrongCode     = 0.05
 	chanceOfWrongPassword = 0.04
 )
@@ -138,7 +139,11 @@ func (l *load) attempt(g login, p *person) answer {
 		if l.lot.chance(chanceOfTwin) {
 			together.Go(func() { l.ask(g, p, order[len(order)-1:], false, typed, nil) })
 		}
-		a = l.ask(g, p, order, false, typed, nil).answer
+		r := l.ask(g, p, order, false, typed, nil)
+		if a = r.answer; a == accepted && l.lot.chance(chanceOfAgain) {
+			// Before it would be too old to come again anywhere.
+			l.later(l.lot.between(0, repeatWithin-slack), func() { l.again(g, p, r.server, typed) })
+		}
 	}
 	l.record.ended(g.ID, a)
 	together.Wait()
@@ -178,6 +183,7 @@ func (l *load) ask(g login, p *person, order []int, first bool, typed string, st
 		r, ok := desk.ask(l.ctx, tries, l.lot.n, layeh.CodeAccessRequest, []byte(typed), attributes(p.name(), g.Source, state),
 			func(a answer, heard bool) { l.record.got(id, a, heard) })
 		if ok {
+			r.server = i
 			return r
 		}
 	}
@@ -188,6 +194,12 @@ func (l *load) ask(g login, p *person, order []int, first bool, typed string, st
 func (l *load) guess(k kind, p *person, step int64, typed string) {
 	g := l.record.login(login{Kind: k, Person: p.number, Step: step})
 	l.record.ended(g.ID, l.ask(g, p, []int{l.lot.n(len(l.servers))}, false, typed, nil).answer)
+}
+
+// again sends what was accepted to the server that said so.
+func (l *load) again(g login, p *person, server int, typed string) {
+	once := l.record.login(login{Kind: again, Person: p.number, Step: g.Step, Source: g.Source})
+	l.record.ended(once.ID, l.ask(once, p, []int{server}, false, typed, nil).answer)
 }
 
 // steal tries a code of somebody else at one server.

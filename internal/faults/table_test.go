@@ -94,7 +94,7 @@ func (r *row) count(h history, g login) {
 		} else if g.Outcome == rejected {
 			r.refused++
 		}
-	case thief, late, replay:
+	case thief, late, again, replay:
 		r.stolen++
 		if g.Outcome == rejected {
 			r.stolenNo++
