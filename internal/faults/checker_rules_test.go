@@ -69,9 +69,11 @@ func (s *said) contested() *said {
 }
 
 // logged adds a line of a server's.
-func (s *said) logged(server int, reason string) {
+func (s *said) logged(server int, reason string) { s.line(server, "decision reject "+reason) }
+
+func (s *said) line(server int, text string) {
 	source := s.h.Logins[s.id].Source
-	s.h.Reasons[source] = append(s.h.Reasons[source], serverName(server)+" decision reject "+reason)
+	s.h.Reasons[source] = append(s.h.Reasons[source], serverName(server)+" "+text)
 }
 
 func (p *past) fault(from, to float64, stepped ...int) {
@@ -192,6 +194,30 @@ func TestChecker(t *testing.T) {
 			p.h.Alone = true
 			p.kill(1, 2, 0)
 			p.login(wrongPassword, 1, 5, 0.5).says(0, 0.5, rejected)
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, "right login refused"},
+		{"the same, where the server that was started again has answered", func(p *past) {
+			p.h.Alone = true
+			p.kill(1, 2, 0)
+			p.login(wrongPassword, 1, 5, 0.9).slowly().says(0, 0.9, rejected)
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, ""},
+		{"a code that was sent with a wrong password when the disk was full", func(p *past) {
+			p.h.Alone = true
+			w := p.login(wrongPassword, 1, 5, 0.9).says(0, 0.9, silence)
+			w.line(0, "cannot decide, no reply sent   count failure: write state to /disk/state.db: no space left on device")
+			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
+			g.logged(0, "replayed (2 s ago, by vpn)")
+			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)
+		}, ""},
+		{"the same, where it could not be decided for another reason", func(p *past) {
+			p.h.Alone = true
+			w := p.login(wrongPassword, 1, 5, 0.9).says(0, 0.9, silence)
+			w.line(0, "cannot decide, no reply sent   check password: no answer")
 			g := p.login(right, 1, 5, 3).says(0, 3, rejected)
 			g.logged(0, "replayed (2 s ago, by vpn)")
 			p.login(right, 1, 6, 4).again(g).says(0, 4, accepted)

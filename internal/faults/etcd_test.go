@@ -27,8 +27,8 @@ type nodes struct {
 	web   http.Client
 }
 
-// nodeDisk holds two preallocated segments of etcd's log and a little more.
-const nodeDisk = 192 << 20
+// nodeDisk holds two preallocated segments of etcd's log, and a database of an hour's logins.
+const nodeDisk = 512 << 20
 
 func startNodes(t testing.TB, dir string, n int, seed uint64) *nodes {
 	t.Helper()

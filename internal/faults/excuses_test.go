@@ -155,16 +155,29 @@ func (c *evidence) askedBefore(t try) bool {
 	return slices.ContainsFunc(c.earlier(t), func(other try) bool { return other.Server == t.Server })
 }
 
-// brokenOff says whether the server was killed while it was asked about the same code
-// with a wrong password: one that is alone claims the code while the directory looks at
-// the password, and has not given it back then.
+// brokenOff says whether the server was asked about the same code with a wrong
+// password, and could not give the code back: one that is alone claims it while the
+// directory looks at the password.
 func (c *evidence) brokenOff(g login, t try) bool {
 	return c.Alone && slices.ContainsFunc(c.Tries, func(other try) bool {
 		o := c.Logins[other.Login]
-		return o.Kind == wrongPassword && o.Person == g.Person && o.Step == g.Step && other.Server == t.Server && other.Answer == silence &&
-			other.Sent.Before(t.Sent) && slices.ContainsFunc(c.Windows, func(w window) bool {
-			return slices.Contains(w.Killed, t.Server) && !w.From.After(other.until()) && !w.To.Before(other.Sent)
-		})
+		return o.Kind == wrongPassword && o.Person == g.Person && o.Step == g.Step && other.Server == t.Server && other.Sent.Before(t.Sent) &&
+			(c.killedDuring(other) || c.couldNotWrite(o, other))
+	})
+}
+
+// killedDuring says whether the server was killed before it answered. What came in the
+// end is the answer of the next process, then, to the packet sent again.
+func (c *evidence) killedDuring(t try) bool {
+	return (t.Answer == silence || t.sentAgain()) && slices.ContainsFunc(c.Windows, func(w window) bool {
+		return slices.Contains(w.Killed, t.Server) && !w.From.After(t.until()) && !w.To.Before(t.Sent)
+	})
+}
+
+// couldNotWrite says whether the server has written that its disk took nothing.
+func (c *evidence) couldNotWrite(g login, t try) bool {
+	return slices.ContainsFunc(c.Reasons[g.Source], func(line string) bool {
+		return strings.HasPrefix(line, serverName(t.Server)+" ") && strings.Contains(line, "cannot decide") && strings.Contains(line, "write state to ")
 	})
 }
 
